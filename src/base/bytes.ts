@@ -1,0 +1,26 @@
+/** Order of keys: unsigned bytes, shorter first on a tie. Negative, zero or positive. */
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const length = Math.min(a.length, b.length)
+  for (let i = 0; i < length; i++) {
+    const difference = a[i] - b[i]
+    if (difference !== 0) return difference
+  }
+  return a.length - b.length
+}
+
+/** A Buffer over the same memory, without copying. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes)
+    ? bytes
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+/** Keys as people read them in messages: printable text quoted, anything else hexadecimal. */
+export function formatKey(key: Uint8Array): string {
+  const shown = key.length > 64 ? key.subarray(0, 64) : key
+  const more = key.length > 64 ? `… (${key.length} bytes)` : ''
+  let printable = key.length > 0
+  for (const byte of shown) printable &&= byte >= 0x20 && byte < 0x7f
+  const buffer = asBuffer(shown)
+  return printable ? JSON.stringify(buffer.toString('latin1')) + more : `0x${buffer.toString('hex')}${more}`
+}
