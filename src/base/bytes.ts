@@ -22,5 +22,7 @@ export function formatKey(key: Uint8Array): string {
   let printable = key.length > 0
   for (const byte of shown) printable &&= byte >= 0x20 && byte < 0x7f
   const buffer = asBuffer(shown)
-  return printable ? JSON.stringify(buffer.toString('latin1')) + more : `0x${buffer.toString('hex')}${more}`
+  return printable
+    ? JSON.stringify(buffer.toString('latin1')) + more
+    : `0x${buffer.toString('hex')}${more}`
 }

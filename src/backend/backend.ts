@@ -1,0 +1,204 @@
+import type { ByteRange } from '../batch/batch.js'
+import type { Clock } from '../base/clock.js'
+import type { Checksum } from '../codec/checksum.js'
+import type { Vfs } from '../vfs/vfs.js'
+
+/**
+ * A backend is a state machine fed by the write-ahead log. The store logs a commit, then hands it
+ * to `apply`; whatever a backend has not made durable by itself is replayed into it at the next
+ * open, from `durableSeq` on. The rules cited as W, F, B are those of docs/durability.md.
+ */
+export interface Backend {
+  readonly capabilities: BackendCapabilities
+
+  /** Highest applied sequence number; 0 before the first commit. */
+  readonly appliedSeq: number
+  /** Everything up to here survives power loss without the log. */
+  readonly durableSeq: number
+  /** The log up to here is needed by neither of the last two persists (rule B1). */
+  readonly retirableSeq: number
+  /** Bytes applied since the last persist: what a persist would have to write, roughly. */
+  readonly dirtyBytes: number
+
+  /**
+   * Loads, verifies and pins what applying the encoded batch at `bytes[start, end)` will touch, so
+   * that `apply` can neither meet a bad page nor wait for one (rule W10). Returns undefined when
+   * all of it is in memory, which is the usual case; otherwise a promise. What was prepared stays
+   * pinned until the matching `apply` or `unprepare`. Throws or rejects with CORRUPTION or IO.
+   */
+  prepare(bytes: Buffer, start: number, end: number): undefined | Promise<void>
+  /** The same, waiting for the disk. */
+  prepareSync(bytes: Buffer, start: number, end: number): void
+  /** Gives up one prepared batch that will not be applied. */
+  unprepare(): void
+
+  /**
+   * Applies a prepared batch; the bytes may be reused as soon as it returns. Sequence numbers rise
+   * by one from call to call. Infallible where `syncWrite` is true; otherwise it returns a promise.
+   */
+  apply(bytes: Buffer, start: number, end: number, seq: number): void | Promise<void>
+
+  /** The current state, or rather what it is at this moment; stays valid until closed. */
+  readView(): ReadView
+
+  /** Point read of the current state; same contract as `ReadView#getSync` and `tryGet`. */
+  getSync(key: Uint8Array): Buffer | undefined
+  tryGet(key: Uint8Array): Buffer | undefined | null
+  /** Makes resident what `tryGet(key)` answered null for. */
+  load(key: Uint8Array): Promise<void>
+  /** Many point reads at once; faster than one by one. `null` where a value is not in memory. */
+  tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[]
+
+  /**
+   * Makes everything applied so far durable, in the background, and resolves with the new
+   * `durableSeq`. The store has synced the log up to `appliedSeq` before (rule W8). One at a time.
+   * Rejects with the I/O error; the backend then keeps serving from memory and the next call tries
+   * again as far as the rules F1 and F5 allow.
+   */
+  persist(): Promise<number>
+
+  /** Gives back space and repacks, within a range of keys or everywhere. */
+  compact(range: ByteRange, progress: Progress): Promise<void>
+  /** Bytes on disk that the keys of a range take up, roughly. */
+  approximateSize(range: ByteRange): number
+  /** Structural check of what is on disk; damage is a finding, not an exception. */
+  verify(level: VerifyLevel, progress: Progress): Promise<Finding[]>
+  /** Figures by name, for people and metrics; all numbers. */
+  stats(): Record<string, number>
+  /** Ranges of keys that cannot be served, with the reason. */
+  damagedRanges(): readonly DamagedRange[]
+  /** Closes files; does not persist. */
+  close(): Promise<void>
+}
+
+export interface BackendCapabilities {
+  /** Cursors and point reads work synchronously. */
+  readonly syncCursor: boolean
+  /** `apply` is synchronous, so `putSync` and its kin work. */
+  readonly syncWrite: boolean
+  /** A cursor can turn round between calls. */
+  readonly bidirectionalCursor: boolean
+}
+
+/** An immutable state of the store. Reads of it are unaffected by later commits. */
+export interface ReadView {
+  /** Sequence number of the last commit it shows. */
+  readonly seq: number
+  /** A copy of the value, the caller's own; undefined where there is none. Waits for the disk. */
+  getSync(key: Uint8Array): Buffer | undefined
+  /** The same without waiting: `null` when the value is not in memory; then `load`, and again. */
+  tryGet(key: Uint8Array): Buffer | undefined | null
+  load(key: Uint8Array): Promise<void>
+  tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[]
+  cursor(options: CursorOptions): Cursor
+  close(): void
+}
+
+export interface CursorOptions {
+  readonly range: ByteRange
+  readonly reverse: boolean
+  /** What chunks have to carry; the other half stays empty. */
+  readonly keys: boolean
+  readonly values: boolean
+}
+
+/** Reads a range of a view in chunks: a loop over a chunk calls nothing and allocates little. */
+export interface Cursor {
+  /**
+   * The next entries in order, at most `maxEntries` and about 64 KiB, at least one; undefined at
+   * the end. Waits for the disk. The chunk is the caller's own.
+   */
+  nextChunkSync(maxEntries: number): EntryChunk | undefined
+  /** The same without waiting: `null` when not in memory; then `load`, and again. */
+  tryNextChunk(maxEntries: number): EntryChunk | undefined | null
+  load(): Promise<void>
+  /** Moves to the first entry at or behind `key` in the cursor's direction, within its range. */
+  seek(key: Uint8Array): void
+  close(): void
+}
+
+/**
+ * Entries laid out in one buffer, in the cursor's order. Entry i has its key at
+ * `bytes[bounds[4i], bounds[4i+1])` and its value at `bytes[bounds[4i+2], bounds[4i+3])`.
+ */
+export interface EntryChunk {
+  readonly count: number
+  readonly bytes: Buffer
+  readonly bounds: Uint32Array
+}
+
+export type VerifyLevel = 'basic' | 'standard' | 'comprehensive'
+
+/** What a check found. `error`: data is damaged or lost; `warning`: harmless but not as it should. */
+export interface Finding {
+  readonly severity: 'error' | 'warning'
+  /** Stable name of the kind of damage, such as `checksum-mismatch`. */
+  readonly kind: string
+  readonly message: string
+  readonly path: string
+  readonly offset?: number
+  readonly page?: number
+  readonly firstSeq?: number
+  readonly lastSeq?: number
+  /** Keys concerned: from low (inclusive) to high (exclusive); absent = unbounded. */
+  readonly lowKey?: Uint8Array
+  readonly highKey?: Uint8Array
+}
+
+export interface DamagedRange {
+  readonly lowKey: Uint8Array | undefined
+  readonly highKey: Uint8Array | undefined
+  readonly reason: string
+}
+
+/** How long work reports and is interrupted: `done` of `total` units; total 0 where unknown. */
+export interface Progress {
+  report(done: number, total: number, unit: string): void
+  readonly signal: AbortSignal | undefined
+}
+
+/** What a backend gets to work with; nothing is global. */
+export interface BackendContext<Options> {
+  readonly vfs: Vfs
+  /** The backend's own directory; for `create` it exists and is empty. */
+  readonly directory: string
+  /** Sixteen random bytes that every file of the store carries in its seeds. */
+  readonly storeId: Uint8Array
+  readonly checksum: Checksum
+  readonly clock: Clock
+  readonly options: Options
+  readonly readOnly: boolean
+  /** Epoch of this opening: rises with every recovery (rule F4). */
+  readonly epoch: number
+  /** True when the last close was not clean: what was read may not be durable (rule F4). */
+  readonly recovering: boolean
+}
+
+/** A kind of backend, as the registry knows it. */
+export interface BackendKind<Options> {
+  readonly name: string
+  /** Makes the files of an empty store, durable when it resolves, the directory's entries included. */
+  create(context: BackendContext<Options>): Promise<Backend>
+  open(context: BackendContext<Options>): Promise<Backend>
+  /**
+   * Offline: reads everything in `source` that proves itself and writes it as a new store of this
+   * kind into the context's directory. Never changes the source.
+   */
+  salvage(
+    source: string,
+    context: BackendContext<Options>,
+    progress: Progress
+  ): Promise<SalvageReport>
+}
+
+export interface SalvageReport {
+  readonly entries: number
+  readonly pagesRead: number
+  readonly pagesKept: number
+  /** Everything up to here is in the result, apart from the ranges named. */
+  readonly seq: number
+  readonly lost: readonly DamagedRange[]
+  /** Ranges where an older value or a deleted key may have come back. */
+  readonly possiblyStale: readonly DamagedRange[]
+  readonly findings: readonly Finding[]
+}
