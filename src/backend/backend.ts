@@ -51,11 +51,12 @@ export interface Backend {
 
   /**
    * Makes everything applied so far durable, in the background, and resolves with the new
-   * `durableSeq`. The store has synced the log up to `appliedSeq` before (rule W8). One at a time.
-   * Rejects with the I/O error; the backend then keeps serving from memory and the next call tries
-   * again as far as the rules F1 and F5 allow.
+   * `durableSeq`. First it freezes its state, at once; then it awaits `syncLog(frozenSeq)`, which
+   * resolves when the log is synced through the freeze point, and only then writes (rule W8). One
+   * at a time. Rejects with the error; the backend keeps serving from memory, and the next call
+   * tries again as far as the rules F1 and F5 allow.
    */
-  persist(): Promise<number>
+  persist(syncLog: (seq: number) => Promise<void>): Promise<number>
 
   /** Gives back space and repacks, within a range of keys or everywhere. */
   compact(range: ByteRange, progress: Progress): Promise<void>
