@@ -1,0 +1,185 @@
+import { KintsugiError } from './errors.js'
+
+/** Sizes the engine never exceeds; beyond them nothing is written and a typed error says so. */
+export const limits = {
+  keyBytes: 65_535,
+  valueBytes: 2 ** 30,
+  batchBytes: 2 ** 31 - 2 ** 20
+} as const
+
+/**
+ * When a write is acknowledged. `sync`: after fdatasync, so it survives power loss. `os`: after the
+ * operating system has it, so it survives a crash of the process. `memory`: at once; flushed within
+ * `flushIntervalMs` or `flushBytes`. Weaker modes may lose a suffix, never the middle, never half a
+ * batch.
+ */
+export type Durability = 'sync' | 'os' | 'memory'
+
+/**
+ * What opening does when the log is damaged; names as RocksDB's users know them.
+ * `tolerate-torn-tail`: an unfinished write at the very end is dropped and reported, damage in
+ * synced data is an error. `absolute`: any damage is an error. `point-in-time`: stop at the first
+ * damage and keep the prefix. `skip-any`: leave out what is damaged; last resort.
+ */
+export type WalRecoveryMode = 'tolerate-torn-tail' | 'absolute' | 'point-in-time' | 'skip-any'
+
+/** How a store takes and returns keys or values. Input may be bytes or a string in any case. */
+export type Encoding = 'buffer' | 'utf8'
+
+/** Options with one plain value each. Every one is optional; the table below has the defaults. */
+export interface StoreOptions {
+  /** Create the store where there is none. Default true. */
+  createIfMissing?: boolean
+  /** Fail where there is a store already. Default false. */
+  errorIfExists?: boolean
+  /** Write nothing, not even recovery; shares the lock with other readers. Default false. */
+  readOnly?: boolean
+  /** Durability of writes that do not say their own. Default `sync`. */
+  durability?: Durability
+  /** Encoding of returned keys. Default `buffer`. */
+  keyEncoding?: Encoding
+  /** Encoding of returned values. Default `buffer`. */
+  valueEncoding?: Encoding
+  /** Longest time a `memory` write waits before it is handed to the disk. Default 100 ms. */
+  flushIntervalMs?: number
+  /** Most bytes of `memory` writes that wait. Default 1 MiB. */
+  flushBytes?: number
+  /** Most bytes of commits under way before further ones wait. Default 32 MiB. */
+  maxPendingBytes?: number
+  /** Size of a log segment. Default 16 MiB, from 4 KiB. */
+  walSegmentBytes?: number
+  /** Default `tolerate-torn-tail`. */
+  walRecoveryMode?: WalRecoveryMode
+  /** Budget for pages and large values kept in memory. Default 256 MiB, from 1 MiB. */
+  cacheBytes?: number
+  /** Changed bytes in memory that start a background persist. Default 64 MiB. */
+  persistDirtyBytes?: number
+  /** Bytes of log since the last persist that start one. Default 128 MiB. */
+  persistWalBytes?: number
+  /** Longest time without a persist while there are changes. Default 60,000 ms. */
+  persistIntervalMs?: number
+  /** Size of a B+ tree page; fixed when the store is created. Default 8 KiB, a power of two. */
+  pageBytes?: number
+}
+
+export type ResolvedOptions = Required<StoreOptions>
+
+interface Rule {
+  readonly default: unknown
+  /** What is allowed, for the error message. */
+  readonly allowed: string
+  readonly check: (value: unknown) => boolean
+}
+
+const flag = (value: boolean): Rule => ({
+  default: value,
+  allowed: 'true or false',
+  check: (given) => typeof given === 'boolean'
+})
+
+const whole = (value: number, min: number, max: number, unit: string): Rule => ({
+  default: value,
+  allowed: `a whole number of ${unit} from ${min} to ${max}`,
+  check: (given) =>
+    Number.isSafeInteger(given) && (given as number) >= min && (given as number) <= max
+})
+
+const choice = (values: readonly string[]): Rule => ({
+  default: values[0],
+  allowed: values.map((value) => `'${value}'`).join(', '),
+  check: (given) => values.includes(given as string)
+})
+
+const KiB = 1024
+const MiB = 1024 * KiB
+const GiB = 1024 * MiB
+
+const rules: { readonly [Name in keyof ResolvedOptions]: Rule } = {
+  createIfMissing: flag(true),
+  errorIfExists: flag(false),
+  readOnly: flag(false),
+  durability: choice(['sync', 'os', 'memory']),
+  keyEncoding: choice(['buffer', 'utf8']),
+  valueEncoding: choice(['buffer', 'utf8']),
+  flushIntervalMs: whole(100, 1, 3_600_000, 'milliseconds'),
+  flushBytes: whole(MiB, 1, GiB, 'bytes'),
+  maxPendingBytes: whole(32 * MiB, 64 * KiB, 4 * GiB, 'bytes'),
+  walSegmentBytes: whole(16 * MiB, 4 * KiB, GiB, 'bytes'),
+  walRecoveryMode: choice(['tolerate-torn-tail', 'absolute', 'point-in-time', 'skip-any']),
+  cacheBytes: whole(256 * MiB, MiB, 1024 * GiB, 'bytes'),
+  persistDirtyBytes: whole(64 * MiB, 64 * KiB, 16 * GiB, 'bytes'),
+  persistWalBytes: whole(128 * MiB, 64 * KiB, 64 * GiB, 'bytes'),
+  persistIntervalMs: whole(60_000, 100, 2 ** 31 - 1, 'milliseconds'),
+  pageBytes: {
+    default: 8 * KiB,
+    allowed: 'a power of two from 4096 to 65536',
+    check: (given) => [4, 8, 16, 32, 64].some((size) => given === size * KiB)
+  }
+}
+
+export const optionNames = Object.keys(rules) as (keyof ResolvedOptions)[]
+
+/** Checks every given option and fills in the defaults; `undefined` counts as not given. */
+export function resolveOptions(given: StoreOptions): ResolvedOptions {
+  checkOptionNames(given, optionNames)
+  const resolved: Record<string, unknown> = {}
+  for (const name of optionNames) {
+    const value = given[name]
+    const rule = rules[name]
+    if (value !== undefined && !rule.check(value)) {
+      throw invalidOption(name, `${describe(value)} was given, allowed is ${rule.allowed}`)
+    }
+    resolved[name] = value ?? rule.default
+  }
+  return resolved as unknown as ResolvedOptions
+}
+
+/** An unknown name is an error that proposes the nearest known one. */
+export function checkOptionNames(given: unknown, known: readonly string[]): void {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    throw new KintsugiError(
+      'KINTSUGI_INVALID_ARGUMENT',
+      `options must be an object, ${describe(given)} was given`
+    )
+  }
+  for (const name of Object.keys(given)) {
+    if (known.includes(name)) continue
+    const near = nearest(name, known)
+    throw invalidOption(name, near ? `unknown option; did you mean '${near}'?` : 'unknown option')
+  }
+}
+
+export function invalidOption(name: string, what: string): KintsugiError {
+  return new KintsugiError('KINTSUGI_INVALID_OPTION', `option '${name}': ${what}`, { option: name })
+}
+
+/** A value as an error message shows it. */
+export function describe(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 80))
+  if (value === null || typeof value !== 'object') return String(value)
+  return Array.isArray(value) ? 'an array' : `an object (${value.constructor?.name ?? 'no class'})`
+}
+
+function nearest(name: string, known: readonly string[]): string | undefined {
+  let best: string | undefined
+  let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1
+  for (const candidate of known) {
+    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase())
+    if (distance < bestDistance) [best, bestDistance] = [candidate, distance]
+  }
+  return best
+}
+
+/** Levenshtein distance, row by row. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(substitution, row[j] + 1, next[j - 1] + 1))
+    }
+    row = next
+  }
+  return row[b.length]
+}
