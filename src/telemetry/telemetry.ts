@@ -1,0 +1,86 @@
+import { channel, type Channel } from 'node:diagnostics_channel'
+import { EventEmitter } from 'node:events'
+
+/** What opening a store had to do. */
+export interface RecoverySummary {
+  /** True when the store was created by this opening. */
+  readonly created: boolean
+  /** True when the last close was clean: nothing had to be replayed from doubtful bytes. */
+  readonly clean: boolean
+  /** Commits replayed from the log, and their bytes. */
+  readonly replayedCommits: number
+  readonly replayedBytes: number
+  /** Last sequence number of the store after opening. */
+  readonly seq: number
+  /** Bytes at the end of the log that were dropped as torn, with the first sequence concerned. */
+  readonly droppedBytes: number
+  readonly droppedFirstSeq: number | undefined
+  /** Findings that did not stop the opening, as sentences. */
+  readonly warnings: readonly string[]
+  readonly epoch: number
+  readonly durationMs: number
+}
+
+/** Events of a store, with what listeners receive. Also published on `kintsugi:<name>`. */
+export interface StoreEvents {
+  /** Opening is finished. */
+  recovery: [RecoverySummary]
+  /** A background persist finished. */
+  persist: [{ seq: number; durationMs: number }]
+  /** A background persist failed; writes go on while there is log space. It is tried again. */
+  'persist-failed': [{ error: Error }]
+  /** Writes wait because too much is pending or not yet persisted. */
+  stall: [{ reason: 'pending-bytes' | 'dirty-bytes'; bytes: number }]
+  /** Waiting writes go on. */
+  'stall-end': [{ durationMs: number }]
+  /** The store refuses writes from now on, with the error that caused it. */
+  'read-only': [{ error: Error }]
+  closing: []
+  closed: []
+}
+
+/** Figures that only rise. */
+export class Counters {
+  commits = 0
+  operations = 0
+  commitBytes = 0
+  groups = 0
+  conflicts = 0
+  transactions = 0
+  persists = 0
+  persistFailures = 0
+  stalls = 0
+  stallMs = 0
+}
+
+const eventNames: readonly (keyof StoreEvents)[] = [
+  'recovery',
+  'persist',
+  'persist-failed',
+  'stall',
+  'stall-end',
+  'read-only',
+  'closing',
+  'closed'
+]
+
+/** One per store: counters, events to its listeners, and the same on diagnostics channels. */
+export class Telemetry {
+  readonly counters = new Counters()
+  readonly events = new EventEmitter<StoreEvents>()
+  readonly #channels = new Map<string, Channel>(
+    eventNames.map((name) => [name, channel(`kintsugi:${name}`)])
+  )
+  readonly #path: string
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  emit<Name extends keyof StoreEvents>(name: Name, ...detail: StoreEvents[Name]): void {
+    const published = this.#channels.get(name)
+    if (published?.hasSubscribers) published.publish({ path: this.#path, ...detail[0] })
+    // The emitter's own typing cannot follow a generic event name.
+    ;(this.events as EventEmitter).emit(name, ...detail)
+  }
+}
