@@ -1,0 +1,246 @@
+// The only file that knows N-API. Each function takes a descriptor and answers undefined or the name
+// of an errno; a bad argument is "EINVAL". Nothing here throws, keeps state, or outlives its
+// environment, so any number of worker threads and contexts may load it.
+
+#include <node_api.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdint>
+#include <new>
+
+#include "core/boot-id.h"
+#include "core/error-name.h"
+#include "core/file-io.h"
+#include "core/file-lock.h"
+
+namespace {
+
+// Raised with every change of a signature below: a binary left over from another version of the
+// sources is then refused by the loader instead of being called wrongly.
+constexpr uint32_t kInterfaceVersion = 1;
+
+constexpr double kMaxSafeInteger = 9007199254740991.0;
+
+napi_value errorResult(napi_env env, int error) {
+  napi_value result = nullptr;
+  if (error == 0) {
+    napi_get_undefined(env, &result);
+  } else {
+    napi_create_string_latin1(env, kintsugi::errorName(error), NAPI_AUTO_LENGTH, &result);
+  }
+  return result;
+}
+
+bool readInteger(napi_env env, napi_value value, double max, double* result) {
+  if (napi_get_value_double(env, value, result) != napi_ok) return false;
+  return *result >= 0 && *result <= max && std::floor(*result) == *result;
+}
+
+bool readFd(napi_env env, napi_value value, int* fd) {
+  double number;
+  if (!readInteger(env, value, INT32_MAX, &number)) return false;
+  *fd = static_cast<int>(number);
+  return true;
+}
+
+bool readOffset(napi_env env, napi_value value, int64_t* offset) {
+  double number;
+  if (!readInteger(env, value, kMaxSafeInteger, &number)) return false;
+  *offset = static_cast<int64_t>(number);
+  return true;
+}
+
+bool readBytes(napi_env env, napi_value value, void** data, size_t* size) {
+  bool isBuffer = false;
+  if (napi_is_buffer(env, value, &isBuffer) != napi_ok || !isBuffer) return false;
+  return napi_get_buffer_info(env, value, data, size) == napi_ok;
+}
+
+/// Missing arguments arrive as undefined, which every reader above refuses.
+template <size_t count>
+bool readArguments(napi_env env, napi_callback_info info, napi_value (&values)[count]) {
+  size_t given = count;
+  return napi_get_cb_info(env, info, &given, values, nullptr, nullptr) == napi_ok;
+}
+
+struct WriteArguments {
+  int fd;
+  void* data;
+  size_t size;
+  int64_t position;
+};
+
+bool readWriteArguments(napi_env env, napi_value (&values)[3], WriteArguments* write) {
+  return readFd(env, values[0], &write->fd) &&
+         readBytes(env, values[1], &write->data, &write->size) &&
+         readOffset(env, values[2], &write->position) &&
+         static_cast<double>(write->position) + static_cast<double>(write->size) <= kMaxSafeInteger;
+}
+
+// Work on the thread pool. `run` sees no JavaScript; `complete` runs on the environment's own thread,
+// also while that environment is being torn down, where Node waits for work that has started.
+
+struct Task {
+  napi_async_work work = nullptr;
+  napi_deferred deferred = nullptr;
+  /// Keeps the bytes alive while another thread reads them; null where there are none.
+  napi_ref source = nullptr;
+  int (*run)(const WriteArguments&) = nullptr;
+  WriteArguments arguments = {};
+  int error = 0;
+};
+
+void executeTask(napi_env, void* data) {
+  Task* task = static_cast<Task*>(data);
+  task->error = task->run(task->arguments);
+}
+
+void completeTask(napi_env env, napi_status status, void* data) {
+  Task* task = static_cast<Task*>(data);
+  const int error = status == napi_cancelled ? ECANCELED : task->error;
+  // While the environment ends these calls may be refused. Nobody is left to be told then, and the
+  // memory below is released all the same.
+  napi_resolve_deferred(env, task->deferred, errorResult(env, error));
+  if (task->source != nullptr) napi_delete_reference(env, task->source);
+  napi_delete_async_work(env, task->work);
+  delete task;
+}
+
+napi_value settledPromise(napi_env env, int error) {
+  napi_deferred deferred = nullptr;
+  napi_value promise = nullptr;
+  if (napi_create_promise(env, &deferred, &promise) != napi_ok) return nullptr;
+  napi_resolve_deferred(env, deferred, errorResult(env, error));
+  return promise;
+}
+
+napi_value startTask(napi_env env, napi_value source, const WriteArguments& arguments,
+                     int (*run)(const WriteArguments&)) {
+  Task* task = new (std::nothrow) Task();
+  if (task == nullptr) return settledPromise(env, ENOMEM);
+  task->arguments = arguments;
+  task->run = run;
+  napi_value name = nullptr;
+  napi_value promise = nullptr;
+  bool ready =
+      (source == nullptr || napi_create_reference(env, source, 1, &task->source) == napi_ok) &&
+      napi_create_string_latin1(env, "kintsugi", NAPI_AUTO_LENGTH, &name) == napi_ok &&
+      napi_create_async_work(env, nullptr, name, executeTask, completeTask, task, &task->work) ==
+          napi_ok;
+  if (ready && napi_create_promise(env, &task->deferred, &promise) == napi_ok) {
+    if (napi_queue_async_work(env, task->work) == napi_ok) return promise;
+    napi_resolve_deferred(env, task->deferred, errorResult(env, ENOMEM));
+  }
+  if (task->work != nullptr) napi_delete_async_work(env, task->work);
+  if (task->source != nullptr) napi_delete_reference(env, task->source);
+  delete task;
+  return promise != nullptr ? promise : settledPromise(env, ENOMEM);
+}
+
+/// tryLock(fd, exclusive)
+napi_value tryLock(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  int fd;
+  bool exclusive;
+  if (!readArguments(env, info, values) || !readFd(env, values[0], &fd) ||
+      napi_get_value_bool(env, values[1], &exclusive) != napi_ok) {
+    return errorResult(env, EINVAL);
+  }
+  return errorResult(env, kintsugi::tryLock(fd, exclusive));
+}
+
+/// allocateSync(fd, sizeBytes)
+napi_value allocateSync(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  int fd;
+  int64_t size;
+  if (!readArguments(env, info, values) || !readFd(env, values[0], &fd) ||
+      !readOffset(env, values[1], &size)) {
+    return errorResult(env, EINVAL);
+  }
+  return errorResult(env, kintsugi::allocate(fd, size));
+}
+
+/// allocate(fd, sizeBytes): promise
+napi_value allocate(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  WriteArguments arguments = {};
+  if (!readArguments(env, info, values) || !readFd(env, values[0], &arguments.fd) ||
+      !readOffset(env, values[1], &arguments.position)) {
+    return settledPromise(env, EINVAL);
+  }
+  return startTask(env, nullptr, arguments, [](const WriteArguments& task) {
+    return kintsugi::allocate(task.fd, task.position);
+  });
+}
+
+/// writeSync(fd, bytes, position)
+napi_value writeSync(napi_env env, napi_callback_info info) {
+  napi_value values[3];
+  WriteArguments write;
+  if (!readArguments(env, info, values) || !readWriteArguments(env, values, &write)) {
+    return errorResult(env, EINVAL);
+  }
+  return errorResult(env, kintsugi::writeAll(write.fd, write.data, write.size, write.position));
+}
+
+/// writeAndDatasyncSync(fd, bytes, position)
+napi_value writeAndDatasyncSync(napi_env env, napi_callback_info info) {
+  napi_value values[3];
+  WriteArguments write;
+  if (!readArguments(env, info, values) || !readWriteArguments(env, values, &write)) {
+    return errorResult(env, EINVAL);
+  }
+  return errorResult(
+      env, kintsugi::writeAllAndDatasync(write.fd, write.data, write.size, write.position));
+}
+
+/// writeAndDatasync(fd, bytes, position): promise. The bytes must not change until it settles.
+napi_value writeAndDatasync(napi_env env, napi_callback_info info) {
+  napi_value values[3];
+  WriteArguments write;
+  if (!readArguments(env, info, values) || !readWriteArguments(env, values, &write)) {
+    return settledPromise(env, EINVAL);
+  }
+  return startTask(env, values[1], write, [](const WriteArguments& task) {
+    return kintsugi::writeAllAndDatasync(task.fd, task.data, task.size, task.position);
+  });
+}
+
+/// bootId(): a string, or undefined where the platform has none
+napi_value bootId(napi_env env, napi_callback_info) {
+  char id[128];
+  napi_value result = nullptr;
+  if (kintsugi::bootId(id, sizeof id) == 0) {
+    napi_create_string_utf8(env, id, NAPI_AUTO_LENGTH, &result);
+  } else {
+    napi_get_undefined(env, &result);
+  }
+  return result;
+}
+
+bool exportFunction(napi_env env, napi_value exports, const char* name, napi_callback callback) {
+  napi_value function = nullptr;
+  return napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function) ==
+             napi_ok &&
+         napi_set_named_property(env, exports, name, function) == napi_ok;
+}
+
+}  // namespace
+
+NAPI_MODULE_INIT() {
+  napi_value version = nullptr;
+  const bool complete =
+      napi_create_uint32(env, kInterfaceVersion, &version) == napi_ok &&
+      exportFunction(env, exports, "tryLock", tryLock) &&
+      exportFunction(env, exports, "allocateSync", allocateSync) &&
+      exportFunction(env, exports, "allocate", allocate) &&
+      exportFunction(env, exports, "writeSync", writeSync) &&
+      exportFunction(env, exports, "writeAndDatasyncSync", writeAndDatasyncSync) &&
+      exportFunction(env, exports, "writeAndDatasync", writeAndDatasync) &&
+      exportFunction(env, exports, "bootId", bootId) &&
+      // Last, so that a half-filled export object is never taken for a usable one.
+      napi_set_named_property(env, exports, "interfaceVersion", version) == napi_ok;
+  return complete ? exports : nullptr;
+}
