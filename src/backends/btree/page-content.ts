@@ -1,0 +1,32 @@
+import type { PageSums } from './page-sums.js'
+import type { Slab } from './page-memory.js'
+
+/** Where an overflow extent lies and what it must hash to; a leaf entry carries one. */
+export interface ExtentRef {
+  readonly page: number
+  readonly sizeBytes: number
+  readonly sumLow: number
+  readonly sumHigh: number
+}
+
+/**
+ * What the pager needs to know about the inside of tree pages; supplied by the tree. A page is the
+ * `pageBytes` at `base` in a slab. All methods but `check` are only called on pages that passed it.
+ */
+export interface PageContent {
+  /**
+   * Bounds-checks every field of a page whose checksum is right, so that later use of it cannot
+   * go astray whatever it says. Returns what is wrong, or undefined.
+   */
+  check(slab: Slab, base: number): string | undefined
+  /** Writes into a branch page's entries the checksums of those children that `sums` knows. */
+  fillChildSums(slab: Slab, base: number, sums: PageSums): void
+  /** Calls back for each child of a branch page, in key order. */
+  eachChild(
+    slab: Slab,
+    base: number,
+    visit: (pageNo: number, sumLow: number, sumHigh: number) => void
+  ): void
+  /** Calls back for each overflow extent a page refers to, in leaves and in branches. */
+  eachExtent(slab: Slab, base: number, visit: (ref: ExtentRef) => void): void
+}
