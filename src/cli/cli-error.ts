@@ -1,0 +1,62 @@
+/** A failure of the command rather than of the store: wrong usage, bad input, an interruption. */
+export class CliError extends Error {
+  override readonly name = 'CliError'
+
+  constructor(
+    readonly code: CliErrorCode,
+    message: string,
+    readonly facts: Readonly<Record<string, string | number>> = {}
+  ) {
+    super(message)
+  }
+
+  get exitCode(): number {
+    return exitCodeByCode[this.code]
+  }
+
+  toJSON(): Record<string, unknown> {
+    return { code: this.code, message: this.message, ...this.facts }
+  }
+}
+
+const exitCodeByCode = {
+  CLI_USAGE: 2,
+  CLI_KEY_ABSENT: 5,
+  CLI_BAD_INPUT: 7,
+  CLI_FILE: 1,
+  CLI_INTERRUPTED: 130
+} as const
+
+export type CliErrorCode = keyof typeof exitCodeByCode
+
+export function usageError(message: string): CliError {
+  return new CliError('CLI_USAGE', message)
+}
+
+/** A record of an input file that cannot be imported. */
+export function inputError(message: string, record: number, line: number): CliError {
+  return new CliError('CLI_BAD_INPUT', `record ${record} (line ${line}): ${message}`, {
+    record,
+    line
+  })
+}
+
+/** A file of the user's that cannot be read or written, in words instead of an errno. */
+export function fileError(action: string, path: string, error: unknown): CliError {
+  const errno = (error as NodeJS.ErrnoException | null)?.code
+  const reason = (errno && reasons[errno]) ?? (error instanceof Error ? error.message : errno)
+  return new CliError('CLI_FILE', `cannot ${action} ${path}: ${reason}`, {
+    path,
+    ...(errno && { errno })
+  })
+}
+
+const reasons: Record<string, string> = {
+  ENOENT: 'there is no such file or directory',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EISDIR: 'it is a directory',
+  EEXIST: 'it is there already; use --force to replace it',
+  ENOSPC: 'the disk is full',
+  EROFS: 'the file system is read-only'
+}
