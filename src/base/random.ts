@@ -13,12 +13,22 @@ export class SeededRandom implements Random {
   #state: number
 
   constructor(seed: number) {
-    this.#state = seed | 0 || 0x9e3779b9
+    // Neighbouring seeds must not give neighbouring runs, and xorshift alone mixes slowly.
+    this.#state = mix(seed | 0) || 0x9e3779b9
   }
 
   /** A whole number from 0 to `bound` - 1. */
   below(bound: number): number {
     return this.#next() % bound
+  }
+
+  /** True with a probability of `numerator` in `denominator`. */
+  chance(numerator: number, denominator: number): boolean {
+    return this.below(denominator) < numerator
+  }
+
+  pick<T>(choices: readonly T[]): T {
+    return choices[this.below(choices.length)]!
   }
 
   fill(target: Uint8Array): Uint8Array {
@@ -34,4 +44,12 @@ export class SeededRandom implements Random {
     this.#state = x
     return x >>> 0
   }
+}
+
+/** Spreads a 32-bit number over all 32 bits, one to one. */
+export function mix(value: number): number {
+  let x = value
+  x = Math.imul(x ^ (x >>> 16), 0x21f0aaad)
+  x = Math.imul(x ^ (x >>> 15), 0x735a2d97)
+  return x ^ (x >>> 15)
 }
