@@ -16,13 +16,15 @@ export interface MemFileHost {
 /** An open file of a `MemVfs`. */
 export class MemFile implements VfsFile {
   readonly path: string
-  readonly #vfs: MemFileHost
+  readonly #host: MemFileHost
   readonly #node: MemFileNode
   readonly #writable: boolean
   #open = true
+  #inFlightCount = 0
+  #onLanded: (() => void) | undefined
 
-  constructor(vfs: MemFileHost, path: string, node: MemFileNode, writable: boolean) {
-    this.#vfs = vfs
+  constructor(host: MemFileHost, path: string, node: MemFileNode, writable: boolean) {
+    this.#host = host
     this.path = path
     this.#node = node
     this.#writable = writable
@@ -30,8 +32,7 @@ export class MemFile implements VfsFile {
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
-    this.#assertOpen()
-    return this.#vfs.scheduler.run(() => this.#node.current.read(target, position))
+    return this.#submit(() => this.#node.current.read(target, position))
   }
 
   readSync(target: Uint8Array, position: number): number {
@@ -40,8 +41,7 @@ export class MemFile implements VfsFile {
   }
 
   write(source: Uint8Array, position: number): Promise<void> {
-    this.#assertOpen()
-    return this.#vfs.scheduler.run(() => this.#write(source, position))
+    return this.#submit(() => this.#write(source, position))
   }
 
   writeSync(source: Uint8Array, position: number): void {
@@ -51,9 +51,8 @@ export class MemFile implements VfsFile {
 
   /** Covers what was written before the call, not what is written while it is under way. */
   datasync(): Promise<void> {
-    this.#assertOpen()
     const { changeCount } = this.#node
-    return this.#vfs.scheduler.run(() => this.#datasync(changeCount))
+    return this.#submit(() => this.#datasync(changeCount))
   }
 
   datasyncSync(): void {
@@ -62,14 +61,19 @@ export class MemFile implements VfsFile {
   }
 
   async writeAndDatasync(source: Uint8Array, position: number): Promise<void> {
-    await this.write(source, position)
-    const { changeCount } = this.#node
-    await this.#vfs.scheduler.run(() => this.#datasync(changeCount))
+    this.#assertOpen()
+    this.#inFlightCount++
+    try {
+      await this.write(source, position)
+      const { changeCount } = this.#node
+      await this.#host.scheduler.run(() => this.#datasync(changeCount))
+    } finally {
+      this.#landed()
+    }
   }
 
   allocate(sizeBytes: number): Promise<void> {
-    this.#assertOpen()
-    return this.#vfs.scheduler.run(() => this.#allocate(sizeBytes))
+    return this.#submit(() => this.#allocate(sizeBytes))
   }
 
   allocateSync(sizeBytes: number): void {
@@ -78,8 +82,7 @@ export class MemFile implements VfsFile {
   }
 
   truncate(sizeBytes: number): Promise<void> {
-    this.#assertOpen()
-    return this.#vfs.scheduler.run(() => this.#truncate(sizeBytes))
+    return this.#submit(() => this.#truncate(sizeBytes))
   }
 
   truncateSync(sizeBytes: number): void {
@@ -92,15 +95,21 @@ export class MemFile implements VfsFile {
     return this.#node.current.sizeBytes
   }
 
-  close(): Promise<void> {
-    return this.#open ? this.#vfs.scheduler.run(() => this.closeSync()) : Promise.resolve()
+  async close(): Promise<void> {
+    if (!this.#open) return
+    this.#open = false
+    if (this.#inFlightCount > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onLanded = resolve
+      })
+    }
+    await this.#host.scheduler.run(() => this.#release())
   }
 
   closeSync(): void {
     if (!this.#open) return
     this.#open = false
-    this.#node.openCount--
-    this.#vfs.releaseNode(this.#node)
+    this.#release()
   }
 
   /**
@@ -111,31 +120,51 @@ export class MemFile implements VfsFile {
     this.#node.loseUnsynced()
   }
 
+  async #submit<T>(effect: () => T): Promise<T> {
+    this.#assertOpen()
+    this.#inFlightCount++
+    try {
+      return await this.#host.scheduler.run(effect)
+    } finally {
+      this.#landed()
+    }
+  }
+
+  #landed(): void {
+    this.#inFlightCount--
+    if (this.#inFlightCount === 0) this.#onLanded?.()
+  }
+
+  #release(): void {
+    this.#node.openCount--
+    this.#host.releaseNode(this.#node)
+  }
+
   #write(source: Uint8Array, position: number): void {
     this.#assertWritable('write')
-    this.#vfs.mutate('write', this.path, () => {
+    this.#host.mutate('write', this.path, () => {
       const written = this.#node.write(source, position)
-      this.#node.modifiedMs = this.#vfs.operationCount
+      this.#node.modifiedMs = this.#host.operationCount
       if (written < source.length) throw fileError('write', this.path, 'ENOSPC')
     })
   }
 
   #datasync(changeCount: number): void {
-    this.#vfs.mutate('datasync', this.path, () => this.#node.sync(changeCount))
+    this.#host.mutate('datasync', this.path, () => this.#node.sync(changeCount))
   }
 
   #allocate(sizeBytes: number): void {
     this.#assertWritable('allocate')
-    this.#vfs.mutate('allocate', this.path, () => {
+    this.#host.mutate('allocate', this.path, () => {
       if (!this.#node.allocate(sizeBytes)) throw fileError('allocate', this.path, 'ENOSPC')
     })
   }
 
   #truncate(sizeBytes: number): void {
     this.#assertWritable('truncate')
-    this.#vfs.mutate('truncate', this.path, () => {
+    this.#host.mutate('truncate', this.path, () => {
       this.#node.truncate(sizeBytes)
-      this.#node.modifiedMs = this.#vfs.operationCount
+      this.#node.modifiedMs = this.#host.operationCount
     })
   }
 

@@ -18,11 +18,11 @@ export class MicrotaskScheduler implements MemScheduler {
 
   async run<T>(effect: () => T): Promise<T> {
     if (!this.#early) {
-      await undefined
+      await Promise.resolve()
       return effect()
     }
     const result = effect()
-    await undefined
+    await Promise.resolve()
     return result
   }
 }
