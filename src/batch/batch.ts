@@ -67,10 +67,14 @@ export function writeDelete(target: Buffer, offset: number, key: Uint8Array) {
   return write(target, offset, OperationKind.delete, 0, key, none)
 }
 
-export function encodeBatch(operations: readonly BatchOperation[]): Buffer {
+export function batchBytes(operations: readonly BatchOperation[]): number {
   let bytes = 0
   for (const operation of operations) bytes += operationBytes(operation)
-  const target = Buffer.allocUnsafe(bytes)
+  return bytes
+}
+
+export function encodeBatch(operations: readonly BatchOperation[]): Buffer {
+  const target = Buffer.allocUnsafe(batchBytes(operations))
   let offset = 0
   for (const operation of operations) offset = writeOperation(target, offset, operation)
   return target

@@ -1,0 +1,162 @@
+import type { ReadView } from '../backend/backend.js'
+import { KintsugiError } from '../errors.js'
+import { checkOptionNames, describe, invalidOption, type Encoding } from '../options.js'
+import { keyBytes, rangeBytes, type Bytes } from './arguments.js'
+import {
+  iteratorOptionNames,
+  StoreIterator,
+  type IterationPlan,
+  type IteratorOptions,
+  type Selection
+} from './iterator.js'
+
+/** Point reads; a backend answers them for its current state, a view for its own. */
+export type PointReads = Pick<ReadView, 'getSync' | 'tryGet' | 'load' | 'tryGetMany'>
+
+/**
+ * What can be read, from the store's current state or from a snapshot. `K` and `V` are what keys
+ * and values come out as: `Buffer`, or `string` with the encoding `utf8`. A Buffer that is returned
+ * is the caller's own.
+ */
+export abstract class Reader<K extends Buffer | string, V extends Buffer | string> {
+  protected readonly keyEncoding: Encoding
+  protected readonly valueEncoding: Encoding
+  /** Iterators that are still open, to be closed with what they read from. */
+  protected readonly iterators = new Set<{ close(): void }>()
+
+  constructor(keyEncoding: Encoding, valueEncoding: Encoding) {
+    this.keyEncoding = keyEncoding
+    this.valueEncoding = valueEncoding
+  }
+
+  /** Where point reads go; throws when closed. */
+  protected abstract reads(): PointReads
+  /** A view for one iterator, which closes it; throws when closed. */
+  protected abstract openView(): ReadView
+
+  /** The value of a key, or undefined. Waits for the disk where it is not in memory. */
+  getSync(key: Bytes): V | undefined {
+    return this.#decode(this.reads().getSync(keyBytes(key)))
+  }
+
+  /** The value of a key, or undefined. Never blocks the event loop on the disk. */
+  async get(key: Bytes): Promise<V | undefined> {
+    const bytes = keyBytes(key)
+    let value = this.reads().tryGet(bytes)
+    while (value === null) {
+      await this.reads().load(bytes)
+      value = this.reads().tryGet(bytes)
+    }
+    return this.#decode(value)
+  }
+
+  /** Whether there is a value for a key. */
+  async has(key: Bytes): Promise<boolean> {
+    return (await this.get(key)) !== undefined
+  }
+
+  /** Whether there is a value for a key. Waits for the disk where it is not in memory. */
+  hasSync(key: Bytes): boolean {
+    return this.getSync(key) !== undefined
+  }
+
+  /** The values of many keys, in their order; undefined where there is none. */
+  getManySync(keys: readonly Bytes[]): (V | undefined)[] {
+    const bytes = keyList(keys)
+    const reads = this.reads()
+    const values = reads.tryGetMany(bytes)
+    for (let i = 0; i < values.length; i++) {
+      if (values[i] === null) values[i] = reads.getSync(bytes[i])
+    }
+    return this.#decodeAll(values)
+  }
+
+  /** The values of many keys, in their order. Never blocks the event loop on the disk. */
+  async getMany(keys: readonly Bytes[]): Promise<(V | undefined)[]> {
+    // All values come from one state, however long loading takes.
+    const bytes = keyList(keys)
+    const values = this.reads().tryGetMany(bytes)
+    if (!values.includes(null)) return this.#decodeAll(values)
+    const view = this.openView()
+    try {
+      for (let i = 0; i < bytes.length; i++) {
+        while ((values[i] = view.tryGet(bytes[i])) === null) await view.load(bytes[i])
+      }
+    } finally {
+      view.close()
+    }
+    return this.#decodeAll(values)
+  }
+
+  /** Entries `[key, value]` of a range in key order, with `for … of` or `for await … of`. */
+  entries(options: IteratorOptions = {}): StoreIterator<[K, V]> {
+    return this.#iterate<[K, V]>('entries', options)
+  }
+
+  /** Keys of a range in order. */
+  keys(options: IteratorOptions = {}): StoreIterator<K> {
+    return this.#iterate<K>('keys', options)
+  }
+
+  /** Values of a range in key order. */
+  values(options: IteratorOptions = {}): StoreIterator<V> {
+    return this.#iterate<V>('values', options)
+  }
+
+  protected closeIterators(): void {
+    for (const iterator of this.iterators) iterator.close()
+  }
+
+  #iterate<T>(selection: Selection, options: IteratorOptions): StoreIterator<T> {
+    const plan = this.#plan(selection, options)
+    const iterator = new StoreIterator<T>(plan, this.openView(), this.#forget)
+    this.iterators.add(iterator)
+    return iterator
+  }
+
+  readonly #forget = (iterator: { close(): void }): void => {
+    this.iterators.delete(iterator)
+  }
+
+  #plan(selection: Selection, options: IteratorOptions): IterationPlan {
+    checkOptionNames(options, iteratorOptionNames)
+    const { reverse = false, limit = -1, signal } = options
+    if (typeof reverse !== 'boolean') {
+      throw invalidOption('reverse', `${describe(reverse)} was given, allowed is true or false`)
+    }
+    if (!Number.isSafeInteger(limit) || limit < -1) {
+      throw invalidOption('limit', `${describe(limit)} was given, allowed is a count, or -1 for all`)
+    }
+    if (signal !== undefined && !(signal instanceof AbortSignal)) {
+      throw invalidOption('signal', `${describe(signal)} was given, allowed is an AbortSignal`)
+    }
+    return {
+      selection,
+      range: rangeBytes(options),
+      reverse,
+      limit,
+      signal,
+      keyEncoding: this.keyEncoding,
+      valueEncoding: this.valueEncoding
+    }
+  }
+
+  // The casts hold because V is fixed by the encoding where the reader is made.
+  #decode(value: Buffer | undefined): V | undefined {
+    if (value === undefined || this.valueEncoding === 'buffer') return value as V | undefined
+    return value.toString('utf8') as V
+  }
+
+  #decodeAll(values: (Buffer | undefined | null)[]): (V | undefined)[] {
+    if (this.valueEncoding === 'buffer') return values as (V | undefined)[]
+    return values.map((value) => this.#decode(value ?? undefined))
+  }
+}
+
+function keyList(keys: readonly Bytes[]): Uint8Array[] {
+  if (Array.isArray(keys)) return keys.map(keyBytes)
+  throw new KintsugiError(
+    'KINTSUGI_INVALID_ARGUMENT',
+    `keys must be an array, ${describe(keys)} was given`
+  )
+}

@@ -1,0 +1,97 @@
+import { KintsugiError } from '../errors.js'
+import type { Vfs } from '../vfs/vfs.js'
+import { slotNames } from './identity.js'
+
+/** Names in a store's directory. */
+export const lockName = 'LOCK'
+export const creatingName = 'CREATING'
+export const walName = 'wal'
+const dataPattern = /^[a-z]+-\d+$/
+
+export function dataName(backend: string, dataGeneration: number): string {
+  return `${backend}-${dataGeneration}`
+}
+
+/** What a path holds, as far as names tell (rule S3). */
+export type DirectoryState = 'missing' | 'empty' | 'half-created' | 'store' | 'headless' | 'foreign'
+
+/** Looks without changing anything, so that a directory of somebody else stays untouched. */
+export function inspectDirectory(vfs: Vfs, path: string): DirectoryState {
+  const stat = vfs.statSync(path)
+  if (stat === undefined) return 'missing'
+  if (!stat.isDirectory) return 'foreign'
+  // A mount point of its own has lost+found; a creator that died early leaves only its lock.
+  const names = vfs.readdirSync(path).filter((name) => name !== 'lost+found' && name !== lockName)
+  if (names.length === 0) return 'empty'
+  if (slotNames.some((slot) => names.includes(slot))) return 'store'
+  if (names.includes(creatingName)) return 'half-created'
+  return names.some((name) => name === walName || dataPattern.test(name)) ? 'headless' : 'foreign'
+}
+
+/** The error for a directory that is neither a store nor may become one. */
+export function refuseDirectory(path: string, state: 'headless' | 'foreign'): KintsugiError {
+  return state === 'headless'
+    ? new KintsugiError(
+        'KINTSUGI_CORRUPTION',
+        `${path} holds data of a store but neither ${slotNames.join(' nor ')}; put them back from ` +
+          'a backup of the directory, nothing was changed',
+        { path }
+      )
+    : new KintsugiError(
+        'KINTSUGI_FOREIGN_DIRECTORY',
+        `${path} is not a Kintsugi store and not empty; choose another path, nothing was changed`,
+        { path }
+      )
+}
+
+/** Creates a directory and those above it that are missing, each durable in its parent. */
+export async function makeDirectory(vfs: Vfs, path: string): Promise<void> {
+  if (vfs.statSync(path) !== undefined) return
+  const parent = parentOf(path)
+  if (parent !== path) await makeDirectory(vfs, parent)
+  try {
+    vfs.mkdirSync(path)
+  } catch (error) {
+    const raced = error instanceof KintsugiError && error.code === 'KINTSUGI_FILE_EXISTS'
+    if (!raced) throw error
+  }
+  await vfs.syncDirectory(parent)
+}
+
+/** Puts the marker of a creation in place and removes what an interrupted one left (rule S3). */
+export async function beginCreation(vfs: Vfs, path: string): Promise<void> {
+  const names = vfs.readdirSync(path)
+  if (!names.includes(creatingName)) {
+    const marker = await vfs.open(`${path}/${creatingName}`, 'create')
+    await marker.datasync()
+    await marker.close()
+  }
+  // The marker is durable before anything it explains; once more after an interrupted creation.
+  await vfs.syncDirectory(path)
+  for (const name of names) {
+    if (name === walName || dataPattern.test(name)) removeTree(vfs, `${path}/${name}`)
+    else if (slotNames.some((slot) => name === `${slot}.tmp`)) vfs.unlinkSync(`${path}/${name}`)
+  }
+}
+
+/** Takes the marker away once the identity slots are durable. */
+export async function endCreation(vfs: Vfs, path: string): Promise<void> {
+  if (vfs.statSync(`${path}/${creatingName}`) === undefined) return
+  await vfs.unlink(`${path}/${creatingName}`)
+  await vfs.syncDirectory(path)
+}
+
+function removeTree(vfs: Vfs, path: string): void {
+  for (const name of vfs.readdirSync(path)) {
+    const child = `${path}/${name}`
+    if (vfs.statSync(child)?.isDirectory === true) removeTree(vfs, child)
+    else vfs.unlinkSync(child)
+  }
+  vfs.rmdirSync(path)
+}
+
+function parentOf(path: string): string {
+  const slash = path.lastIndexOf('/')
+  if (slash < 0) return '.'
+  return slash === 0 ? '/' : path.slice(0, slash)
+}
