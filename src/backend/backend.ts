@@ -1,6 +1,7 @@
 import type { ByteRange } from '../batch/batch.js'
 import type { Clock } from '../base/clock.js'
 import type { Checksum } from '../codec/checksum.js'
+import type { ResolvedOptions } from '../options.js'
 import type { Vfs } from '../vfs/vfs.js'
 
 /**
@@ -159,7 +160,7 @@ export interface Progress {
 }
 
 /** What a backend gets to work with; nothing is global. */
-export interface BackendContext<Options> {
+export interface BackendContext {
   readonly vfs: Vfs
   /** The backend's own directory; for `create` it exists and is empty. */
   readonly directory: string
@@ -167,7 +168,7 @@ export interface BackendContext<Options> {
   readonly storeId: Uint8Array
   readonly checksum: Checksum
   readonly clock: Clock
-  readonly options: Options
+  readonly options: ResolvedOptions
   readonly readOnly: boolean
   /** Epoch of this opening: rises with every recovery (rule F4). */
   readonly epoch: number
@@ -176,18 +177,20 @@ export interface BackendContext<Options> {
 }
 
 /** A kind of backend, as the registry knows it. */
-export interface BackendKind<Options> {
+export interface BackendKind {
   readonly name: string
+  /** Options that fix the format when a store is created; kept in its identity. */
+  readonly formatOptions: readonly ('pageBytes')[]
   /** Makes the files of an empty store, durable when it resolves, the directory's entries included. */
-  create(context: BackendContext<Options>): Promise<Backend>
-  open(context: BackendContext<Options>): Promise<Backend>
+  create(context: BackendContext): Promise<Backend>
+  open(context: BackendContext): Promise<Backend>
   /**
    * Offline: reads everything in `source` that proves itself and writes it as a new store of this
    * kind into the context's directory. Never changes the source.
    */
   salvage(
     source: string,
-    context: BackendContext<Options>,
+    context: BackendContext,
     progress: Progress
   ): Promise<SalvageReport>
 }
