@@ -175,27 +175,6 @@ napi_value allocate(napi_env env, napi_callback_info info) {
   });
 }
 
-/// writeSync(fd, bytes, position)
-napi_value writeSync(napi_env env, napi_callback_info info) {
-  napi_value values[3];
-  WriteArguments write;
-  if (!readArguments(env, info, values) || !readWriteArguments(env, values, &write)) {
-    return errorResult(env, EINVAL);
-  }
-  return errorResult(env, kintsugi::writeAll(write.fd, write.data, write.size, write.position));
-}
-
-/// writeAndDatasyncSync(fd, bytes, position)
-napi_value writeAndDatasyncSync(napi_env env, napi_callback_info info) {
-  napi_value values[3];
-  WriteArguments write;
-  if (!readArguments(env, info, values) || !readWriteArguments(env, values, &write)) {
-    return errorResult(env, EINVAL);
-  }
-  return errorResult(
-      env, kintsugi::writeAllAndDatasync(write.fd, write.data, write.size, write.position));
-}
-
 /// writeAndDatasync(fd, bytes, position): promise. The bytes must not change until it settles.
 napi_value writeAndDatasync(napi_env env, napi_callback_info info) {
   napi_value values[3];
@@ -236,8 +215,6 @@ NAPI_MODULE_INIT() {
       exportFunction(env, exports, "tryLock", tryLock) &&
       exportFunction(env, exports, "allocateSync", allocateSync) &&
       exportFunction(env, exports, "allocate", allocate) &&
-      exportFunction(env, exports, "writeSync", writeSync) &&
-      exportFunction(env, exports, "writeAndDatasyncSync", writeAndDatasyncSync) &&
       exportFunction(env, exports, "writeAndDatasync", writeAndDatasync) &&
       exportFunction(env, exports, "bootId", bootId) &&
       // Last, so that a half-filled export object is never taken for a usable one.
