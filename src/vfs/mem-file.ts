@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.js'
 import { fileError } from './file-error.js'
+import { InFlight } from './in-flight.js'
 import type { MemFileNode } from './mem-node.js'
 import type { MemOperationKind } from './mem-operation.js'
 import type { MemScheduler } from './mem-scheduler.js'
@@ -20,8 +21,7 @@ export class MemFile implements VfsFile {
   readonly #node: MemFileNode
   readonly #writable: boolean
   #open = true
-  #inFlightCount = 0
-  #onLanded: (() => void) | undefined
+  readonly #inFlight = new InFlight()
 
   constructor(host: MemFileHost, path: string, node: MemFileNode, writable: boolean) {
     this.#host = host
@@ -62,14 +62,11 @@ export class MemFile implements VfsFile {
 
   async writeAndDatasync(source: Uint8Array, position: number): Promise<void> {
     this.#assertOpen()
-    this.#inFlightCount++
-    try {
-      await this.write(source, position)
+    await this.#inFlight.run(async () => {
+      await this.#host.scheduler.run(() => this.#write(source, position))
       const { changeCount } = this.#node
       await this.#host.scheduler.run(() => this.#datasync(changeCount))
-    } finally {
-      this.#landed()
-    }
+    })
   }
 
   allocate(sizeBytes: number): Promise<void> {
@@ -98,11 +95,7 @@ export class MemFile implements VfsFile {
   async close(): Promise<void> {
     if (!this.#open) return
     this.#open = false
-    if (this.#inFlightCount > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onLanded = resolve
-      })
-    }
+    await this.#inFlight.idle()
     await this.#host.scheduler.run(() => this.#release())
   }
 
@@ -122,17 +115,7 @@ export class MemFile implements VfsFile {
 
   async #submit<T>(effect: () => T): Promise<T> {
     this.#assertOpen()
-    this.#inFlightCount++
-    try {
-      return await this.#host.scheduler.run(effect)
-    } finally {
-      this.#landed()
-    }
-  }
-
-  #landed(): void {
-    this.#inFlightCount--
-    if (this.#inFlightCount === 0) this.#onLanded?.()
+    return this.#inFlight.run(() => this.#host.scheduler.run(effect))
   }
 
   #release(): void {

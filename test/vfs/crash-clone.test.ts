@@ -6,7 +6,7 @@ const seeds = 400
 const sector = 512
 
 /** A file with a durable name whose contents are synced. */
-function withSynced(content: string | Buffer): MemVfs {
+function withSynced(content: string | Uint8Array): MemVfs {
   const vfs = new MemVfs()
   const file = vfs.openSync('/a', 'create')
   file.writeSync(Buffer.from(content), 0)
