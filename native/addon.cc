@@ -64,36 +64,26 @@ bool readArguments(napi_env env, napi_callback_info info, napi_value (&values)[c
   return napi_get_cb_info(env, info, &given, values, nullptr, nullptr) == napi_ok;
 }
 
-struct WriteArguments {
-  int fd;
-  void* data;
-  size_t size;
-  int64_t position;
-};
-
-bool readWriteArguments(napi_env env, napi_value (&values)[3], WriteArguments* write) {
-  return readFd(env, values[0], &write->fd) &&
-         readBytes(env, values[1], &write->data, &write->size) &&
-         readOffset(env, values[2], &write->position) &&
-         static_cast<double>(write->position) + static_cast<double>(write->size) <= kMaxSafeInteger;
-}
-
-// Work on the thread pool. `run` sees no JavaScript; `complete` runs on the environment's own thread,
-// also while that environment is being torn down, where Node waits for work that has started.
-
+/// Work for the thread pool. `run` sees no JavaScript; completion runs on the environment's own thread,
+/// also while that environment is being torn down, where Node waits for work that has started.
 struct Task {
+  int fd = -1;
+  /// What to write; null where there is nothing to.
+  void* data = nullptr;
+  size_t size = 0;
+  /// Where to write, or the size to allocate.
+  int64_t offset = 0;
+  int (*run)(const Task&) = nullptr;
+  int error = 0;
   napi_async_work work = nullptr;
   napi_deferred deferred = nullptr;
   /// Keeps the bytes alive while another thread reads them; null where there are none.
   napi_ref source = nullptr;
-  int (*run)(const WriteArguments&) = nullptr;
-  WriteArguments arguments = {};
-  int error = 0;
 };
 
 void executeTask(napi_env, void* data) {
   Task* task = static_cast<Task*>(data);
-  task->error = task->run(task->arguments);
+  task->error = task->run(*task);
 }
 
 void completeTask(napi_env env, napi_status status, void* data) {
@@ -115,15 +105,13 @@ napi_value settledPromise(napi_env env, int error) {
   return promise;
 }
 
-napi_value startTask(napi_env env, napi_value source, const WriteArguments& arguments,
-                     int (*run)(const WriteArguments&)) {
-  Task* task = new (std::nothrow) Task();
+/// Runs a copy of `what` on the thread pool; `source` owns its bytes, null where there are none.
+napi_value startTask(napi_env env, const Task& what, napi_value source) {
+  Task* task = new (std::nothrow) Task(what);
   if (task == nullptr) return settledPromise(env, ENOMEM);
-  task->arguments = arguments;
-  task->run = run;
   napi_value name = nullptr;
   napi_value promise = nullptr;
-  bool ready =
+  const bool ready =
       (source == nullptr || napi_create_reference(env, source, 1, &task->source) == napi_ok) &&
       napi_create_string_latin1(env, "kintsugi", NAPI_AUTO_LENGTH, &name) == napi_ok &&
       napi_create_async_work(env, nullptr, name, executeTask, completeTask, task, &task->work) ==
@@ -165,26 +153,29 @@ napi_value allocateSync(napi_env env, napi_callback_info info) {
 /// allocate(fd, sizeBytes): promise
 napi_value allocate(napi_env env, napi_callback_info info) {
   napi_value values[2];
-  WriteArguments arguments = {};
-  if (!readArguments(env, info, values) || !readFd(env, values[0], &arguments.fd) ||
-      !readOffset(env, values[1], &arguments.position)) {
+  Task task;
+  if (!readArguments(env, info, values) || !readFd(env, values[0], &task.fd) ||
+      !readOffset(env, values[1], &task.offset)) {
     return settledPromise(env, EINVAL);
   }
-  return startTask(env, nullptr, arguments, [](const WriteArguments& task) {
-    return kintsugi::allocate(task.fd, task.position);
-  });
+  task.run = [](const Task& self) { return kintsugi::allocate(self.fd, self.offset); };
+  return startTask(env, task, nullptr);
 }
 
 /// writeAndDatasync(fd, bytes, position): promise. The bytes must not change until it settles.
 napi_value writeAndDatasync(napi_env env, napi_callback_info info) {
   napi_value values[3];
-  WriteArguments write;
-  if (!readArguments(env, info, values) || !readWriteArguments(env, values, &write)) {
+  Task task;
+  if (!readArguments(env, info, values) || !readFd(env, values[0], &task.fd) ||
+      !readBytes(env, values[1], &task.data, &task.size) ||
+      !readOffset(env, values[2], &task.offset) ||
+      static_cast<double>(task.offset) + static_cast<double>(task.size) > kMaxSafeInteger) {
     return settledPromise(env, EINVAL);
   }
-  return startTask(env, values[1], write, [](const WriteArguments& task) {
-    return kintsugi::writeAllAndDatasync(task.fd, task.data, task.size, task.position);
-  });
+  task.run = [](const Task& self) {
+    return kintsugi::writeAllAndDatasync(self.fd, self.data, self.size, self.offset);
+  };
+  return startTask(env, task, values[1]);
 }
 
 /// bootId(): a string, or undefined where the platform has none
