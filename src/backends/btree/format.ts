@@ -92,8 +92,8 @@ export const Meta = {
   reserved: 116,
   timelines: 128
 } as const
-/** Epoch, zero, last persist number that counts: lower, upper. */
-export const timelineBytes = 16
+/** An abandoned stretch: epoch, zero, first persist number and last one in it, two words each. */
+export const timelineBytes = 24
 /** The part of a meta page in use and covered by its checksum, whatever the page size. */
 export const metaBytes = 4096
-export const maxTimelines = (metaBytes - Meta.timelines) / timelineBytes
+export const maxTimelines = Math.floor((metaBytes - Meta.timelines) / timelineBytes)

@@ -133,7 +133,7 @@ export class PageMemory {
     this.pageTable[pageNo] = frame
     this.#pageOf[frame] = pageNo
     this.touched[frame] = 1
-    this.#pins[frame]--
+    this.unpin(frame)
   }
 
   /** Gives back a taken frame that was not installed. */
@@ -142,14 +142,14 @@ export class PageMemory {
     this.#release(frame)
   }
 
-  /** Forgets a page, dirty or not. It must not be pinned. */
+  /** Forgets a page, dirty or not. Whoever has the frame pinned keeps its bytes until `unpin`. */
   drop(pageNo: number): void {
     const frame = this.pageTable[pageNo]
     if (frame === -1) return
-    assert(this.#pins[frame] === 0, `page ${pageNo} is dropped while pinned`)
     this.markClean(frame)
     this.pageTable[pageNo] = -1
-    this.#release(frame)
+    this.#pageOf[frame] = -1
+    if (this.#pins[frame] === 0) this.#release(frame)
   }
 
   /** The frame's bytes become another page's; the old page is no longer resident. */
@@ -179,7 +179,7 @@ export class PageMemory {
 
   unpin(frame: number): void {
     assert(this.#pins[frame] > 0, `frame ${frame} is unpinned too often`)
-    this.#pins[frame]--
+    if (--this.#pins[frame] === 0 && this.#pageOf[frame] === -1) this.#release(frame)
   }
 
   isPinned(frame: number): boolean {

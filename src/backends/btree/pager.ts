@@ -1,9 +1,20 @@
-import type { PageContent } from './page-content.js'
-import type { PageMemory } from './page-memory.js'
-import type { Overflow } from './overflow.js'
+import { assert } from '../../base/assert.js'
 import type { Checksum } from '../../codec/checksum.js'
-import type { PageKind } from './format.js'
 import type { Vfs } from '../../vfs/vfs.js'
+import type { DataFile } from './data-file.js'
+import { firstDataPage, PageHeader, type PageKind } from './format.js'
+import type { Freelist } from './freelist.js'
+import type { AbandonedTimeline, MetaPage } from './meta.js'
+import type { MetaSlots } from './meta-slots.js'
+import { Overflow } from './overflow.js'
+import { PageBitmap } from './page-bitmap.js'
+import type { PageContent } from './page-content.js'
+import { PageMemory } from './page-memory.js'
+import { checkTreePage } from './page-check.js'
+import { frozenFrame } from './page-sealer.js'
+import { PageSpace } from './page-space.js'
+import { PageSums } from './page-sums.js'
+import { writeFrozen, type FrozenState, type PersistPorts } from './persist.js'
 
 /** The state of a tree between two commits: all that is needed to read it. */
 export interface TreeState {
@@ -40,67 +51,359 @@ export interface PagerOptions {
   readonly readOnly: boolean
 }
 
+/** What opening found; made by `openDataFile` and `createDataFile`. */
+export interface OpenedFile {
+  readonly file: DataFile
+  readonly meta: MetaPage
+  readonly slots: MetaSlots
+  readonly freelist: Freelist
+  /** Pages of the freelist itself. */
+  readonly freelistPages: readonly number[]
+  readonly abandoned: readonly AbandonedTimeline[]
+  readonly lastPersistNo: number
+  /** What opening had to do or leave out, for the recovery summary. */
+  readonly notes: readonly string[]
+}
+
+/** What a persist looks at between two breathers; well under a millisecond. */
+const thawedPerSlice = 4096
+/** A tail shorter than this stays, so that a file does not shrink and grow all the time. */
+const minTailPages = 64
+
 /**
- * Pages on disk and in memory. Everything but `load`, `persist` and `close` is synchronous; only
- * the load methods, and `create` and `open`, read the disk.
+ * Pages on disk and in memory. Everything but `load`, `persist` and `close` is synchronous, and
+ * only the load methods read the disk. See format.md for what is where.
  */
-export interface Pager {
+export class Pager {
   readonly memory: PageMemory
   readonly overflow: Overflow
+  readonly file: DataFile
+  readonly slots: MetaSlots
   readonly pageBytes: number
   /** The state found at open. */
   readonly openedState: TreeState
-  /** What opening had to do or leave out, for the recovery summary. */
   readonly openNotes: readonly string[]
+  readonly #options: PagerOptions
+  readonly #sums = new PageSums()
+  readonly #space: PageSpace
+  readonly #abandoned: readonly AbandonedTimeline[]
+  readonly #loading = new Map<number, Promise<void>>()
+  /** Pages changed since the last freeze. */
+  #dirty = new PageBitmap()
+  #persisting: Promise<number> | undefined
+  #closed = false
+
+  constructor(options: PagerOptions, opened: OpenedFile) {
+    const { file, slots, meta } = opened
+    this.#options = options
+    this.file = file
+    this.slots = slots
+    this.pageBytes = file.pageBytes
+    this.openNotes = opened.notes
+    this.#abandoned = opened.abandoned
+    const { rootPage, height, entries, appliedSeq } = meta
+    this.openedState = { rootPage, height, entries, appliedSeq }
+    this.memory = new PageMemory(this.pageBytes, options.cacheBytes, options.slabBytes)
+    this.#space = new PageSpace(
+      this.memory,
+      this.#sums,
+      opened.freelist,
+      opened.freelistPages,
+      opened.lastPersistNo,
+      (page) => this.overflow.forget(page)
+    )
+    if (rootPage !== 0) this.#sums.set(rootPage, meta.rootSumLow, meta.rootSumHigh)
+    this.overflow = new Overflow(
+      file,
+      options.epoch,
+      this.#space,
+      options.cacheBytes >>> 1,
+      (cachedBytes) => this.memory.setBudget(options.cacheBytes - cachedBytes)
+    )
+  }
 
   /**
    * Counts up at each freeze and with each view of changed pages. A page whose
    * `memory.generationOf` equals it is seen by nobody else and is edited in place.
    */
-  readonly generation: number
-  readonly durableSeq: number
-  readonly retirableSeq: number
+  get generation(): number {
+    return this.#space.generation
+  }
+
+  get durableSeq(): number {
+    return this.slots.durableSeq
+  }
+
+  get retirableSeq(): number {
+    return this.slots.retirableSeq
+  }
+
   /** Bytes of dirty pages and extents: what a persist would have to write, roughly. */
-  readonly dirtyBytes: number
+  get dirtyBytes(): number {
+    return this.memory.dirtyCount * this.pageBytes + this.overflow.dirtyBytes
+  }
 
   /**
    * Makes a page resident: reads it, verifies checksum, page number, level, the parent's checksum
    * and the content's bounds, and returns its frame. Throws CORRUPTION with path, page and offset.
    */
-  loadSync(pageNo: number, level: number, sumLow: number, sumHigh: number): number
+  loadSync(pageNo: number, level: number, sumLow: number, sumHigh: number): number {
+    const { memory } = this
+    this.#checkPageNo(pageNo)
+    const resident = memory.pageTable[pageNo]
+    if (resident !== -1) return resident
+    const frame = memory.takeFrame()
+    try {
+      this.file.readPageSync(memory.bytesOf(frame), pageNo)
+      this.#verify(frame, pageNo, level, sumLow, sumHigh)
+    } catch (error) {
+      memory.returnFrame(frame)
+      throw error
+    }
+    memory.install(frame, pageNo)
+    return frame
+  }
+
   /**
    * The same without waiting. When it resolves the page was resident a moment ago, which is true
    * until the next load: start the descent again.
    */
-  load(pageNo: number, level: number, sumLow: number, sumHigh: number): Promise<void>
+  load(pageNo: number, level: number, sumLow: number, sumHigh: number): Promise<void> {
+    const running = this.#loading.get(pageNo)
+    if (running !== undefined) return running
+    const promise = this.#load(pageNo, level, sumLow, sumHigh).finally(() => {
+      this.#loading.delete(pageNo)
+    })
+    this.#loading.set(pageNo, promise)
+    return promise
+  }
 
   /** A new dirty page of the current generation, resident, zero behind its header. */
-  allocate(kind: PageKind, level: number): number
+  allocate(kind: PageKind, level: number): number {
+    const { memory } = this
+    const pageNo = this.#space.allocateRun(1)
+    const frame = memory.takeFrame()
+    const { u8, u32 } = memory.slabOf(frame)
+    const base = memory.baseOf(frame)
+    u8.fill(0, base, base + this.pageBytes)
+    u32[(base + PageHeader.pageNo) >>> 2] = pageNo
+    u8[base + PageHeader.kind] = kind
+    u8[base + PageHeader.level] = level
+    this.#installDirty(frame, pageNo)
+    return pageNo
+  }
+
   /**
    * The page to edit in place of a resident one: itself in the current generation, otherwise a copy
    * under a new page number; the old one is freed. The caller puts the number into the parent.
    */
-  copyOnWrite(pageNo: number): number
+  copyOnWrite(pageNo: number): number {
+    const { memory } = this
+    const birth = memory.generationOf[pageNo]
+    if (birth === this.#space.generation) return pageNo
+    const source = memory.pageTable[pageNo]
+    assert(source >= 0, `page ${pageNo} is copied while not in memory`)
+    const copyNo = this.#space.allocateRun(1)
+    let frame = source
+    if (memory.isDirty(source) || memory.isPinned(source) || this.#space.isSeen(birth)) {
+      memory.pin(source)
+      frame = memory.takeFrame()
+      const from = memory.baseOf(source)
+      memory.bytesOf(frame).set(memory.slabOf(source).u8.subarray(from, from + this.pageBytes))
+      this.#installDirty(frame, copyNo)
+      memory.unpin(source)
+    } else {
+      // Nobody needs the old page in memory: its frame becomes the copy's.
+      memory.rename(source, copyNo)
+      memory.markDirty(source)
+      this.#dirty.add(copyNo)
+    }
+    memory.slabOf(frame).u32[(memory.baseOf(frame) + PageHeader.pageNo) >>> 2] = copyNo
+    this.#space.freeRun(pageNo, 1)
+    return copyNo
+  }
+
   /** The current tree no longer refers to the page. Views and metas may; it waits for them. */
-  free(pageNo: number): void
+  free(pageNo: number): void {
+    this.#space.freeRun(pageNo, 1)
+  }
 
   /** A hold on everything reachable from the state, which must be the current one. */
-  retainView(state: TreeState): ViewToken
-  releaseView(view: ViewToken): void
+  retainView(state: TreeState): ViewToken {
+    return { state, generation: this.#space.retainView() }
+  }
+
+  releaseView(view: ViewToken): void {
+    this.#space.releaseView(view.generation)
+  }
 
   /**
    * Makes the state, which must be the current one, durable in the background; resolves with its
-   * `appliedSeq`. Changes made after the call are not in it. One at a time. With nothing changed
-   * it does nothing unless `force`.
+   * `appliedSeq`. Changes made after the call are not in it. Nothing is written before
+   * `syncLog(appliedSeq)` has resolved (rule W8). One at a time. With nothing changed it does
+   * nothing unless `force`.
    */
-  persist(state: TreeState, force?: boolean): Promise<number>
+  persist(
+    state: TreeState,
+    syncLog: (seq: number) => Promise<void>,
+    force = false
+  ): Promise<number> {
+    assert(!this.#closed, 'a persist of a closed pager')
+    assert(this.#persisting === undefined, 'a second persist at a time')
+    const persisting = this.#persist(state, syncLog, force).finally(() => {
+      this.#persisting = undefined
+    })
+    this.#persisting = persisting
+    return persisting
+  }
 
-  /**
-   * Page number from which on pages are worth moving to free places before it, so that the file
-   * can be cut there; 0 when it is short enough. Moving is `copyOnWrite` on every reachable page at
-   * or above it, and `overflow.move` on every extent; two persists later the tail is given back.
-   */
-  relocationStart(): number
+  /** Waits for what is running, cuts the file to what it needs and closes it; does not persist. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await Promise.allSettled([this.#persisting, ...this.#loading.values()])
+    await this.overflow.settle()
+    try {
+      const needed = this.slots.pageCount
+      const usable = !this.#options.readOnly && this.file.poison === undefined
+      if (usable && this.file.pageCount > needed) await this.file.truncate(needed)
+    } finally {
+      await this.file.file.close()
+    }
+  }
 
-  close(): Promise<void>
+  /** Figures by name. */
+  stats(): Record<string, number> {
+    return {
+      filePages: this.file.pageCount,
+      usedPages: this.#space.end,
+      availablePages: this.#space.availableCount,
+      pendingPages: this.#space.pendingCount,
+      heldPages: this.#space.heldCount,
+      liveViews: this.#space.viewCount,
+      residentPages: this.memory.residentCount,
+      dirtyPages: this.memory.dirtyCount,
+      memoryBytes: this.memory.allocatedBytes,
+      cachedExtentBytes: this.overflow.cachedBytes,
+      persistNo: this.#space.nextPersistNo - 1
+    }
+  }
+
+  async #persist(
+    state: TreeState,
+    syncLog: (seq: number) => Promise<void>,
+    force: boolean
+  ): Promise<number> {
+    assert(!this.#options.readOnly, 'a persist of a read-only pager')
+    this.file.checkUsable()
+    if (!force && this.dirtyBytes === 0 && this.slots.holds(state)) return state.appliedSeq
+    const frozen: FrozenState = {
+      ...this.#space.freeze(),
+      state,
+      pages: this.#dirty,
+      extents: this.overflow.freeze()
+    }
+    this.#dirty = new PageBitmap()
+    let durable = false
+    try {
+      await syncLog(state.appliedSeq)
+      const written = await writeFrozen(this.#ports(), frozen, this.#options.epoch)
+      await this.file.datasync()
+      durable = true
+      await this.#thawWritten(frozen)
+      await this.slots.publish({ ...written, abandoned: this.#abandoned })
+    } finally {
+      if (!durable) this.#thawUnwritten(frozen)
+    }
+    this.#space.reclaim(this.slots.oldestPersistNo)
+    const needed = Math.max(this.slots.pageCount, this.#space.end)
+    const slack = Math.max(minTailPages, needed >>> 3)
+    if (this.file.pageCount > needed + slack) await this.file.truncate(needed)
+    return state.appliedSeq
+  }
+
+  #ports(): PersistPorts {
+    return {
+      file: this.file,
+      memory: this.memory,
+      sums: this.#sums,
+      content: this.#options.content,
+      pause,
+      takeFreelistPages: (choose) => this.#space.takeFreelistPages(choose)
+    }
+  }
+
+  /** What was frozen is on disk: its pages may be evicted. */
+  async #thawWritten(frozen: FrozenState): Promise<void> {
+    const { memory } = this
+    const { pages } = frozen
+    let inSlice = 0
+    for (let pageNo = pages.next(0); pageNo !== -1; pageNo = pages.next(pageNo + 1)) {
+      const frame = frozenFrame(memory, frozen, pageNo)
+      if (frame !== -1) memory.markClean(frame)
+      if (++inSlice % thawedPerSlice === 0) await pause()
+    }
+    while (!this.overflow.thawWritten(thawedPerSlice >>> 3)) await pause()
+    while (!memory.trim(thawedPerSlice)) await pause()
+  }
+
+  /** What was frozen is not believed to be on disk: the next persist writes it. */
+  #thawUnwritten(frozen: FrozenState): void {
+    const { pages } = frozen
+    for (let pageNo = pages.next(0); pageNo !== -1; pageNo = pages.next(pageNo + 1)) {
+      if (frozenFrame(this.memory, frozen, pageNo) !== -1) this.#dirty.add(pageNo)
+    }
+    this.overflow.thawUnwritten()
+  }
+
+  async #load(pageNo: number, level: number, sumLow: number, sumHigh: number): Promise<void> {
+    const { memory } = this
+    this.#checkPageNo(pageNo)
+    if (memory.pageTable[pageNo] !== -1) return
+    const birth = memory.generationOf[pageNo]
+    const frame = memory.takeFrame()
+    let installed = false
+    try {
+      await this.file.readPage(memory.bytesOf(frame), pageNo)
+      // Loaded by somebody else, or given to other contents: whoever asked starts again anyway.
+      if (memory.pageTable[pageNo] !== -1 || memory.generationOf[pageNo] !== birth) return
+      this.#verify(frame, pageNo, level, sumLow, sumHigh)
+      memory.install(frame, pageNo)
+      installed = true
+    } finally {
+      if (!installed) memory.returnFrame(frame)
+    }
+  }
+
+  #installDirty(frame: number, pageNo: number): void {
+    this.memory.install(frame, pageNo)
+    this.memory.markDirty(frame)
+    this.#dirty.add(pageNo)
+  }
+
+  #checkPageNo(pageNo: number): void {
+    if (pageNo < firstDataPage || pageNo >= this.#space.end) {
+      throw this.file.corruption(pageNo, 'something refers to it though the file is shorter')
+    }
+  }
+
+  #verify(frame: number, pageNo: number, level: number, sumLow: number, sumHigh: number): void {
+    const bytes = this.memory.bytesOf(frame)
+    const known = this.#sums.knows(pageNo)
+    const reason =
+      this.file.checkPage(bytes, pageNo) ??
+      checkTreePage(
+        bytes,
+        level,
+        known ? this.#sums.low(pageNo) : sumLow,
+        known ? this.#sums.high(pageNo) : sumHigh
+      ) ??
+      this.#options.content.check(this.memory.slabOf(frame), this.memory.baseOf(frame))
+    if (reason !== undefined) throw this.file.corruption(pageNo, reason)
+    if (!known) this.#sums.set(pageNo, sumLow, sumHigh)
+  }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
