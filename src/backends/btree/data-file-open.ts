@@ -1,5 +1,6 @@
+import type { Checksum } from '../../codec/checksum.js'
 import { KintsugiError } from '../../errors.js'
-import type { VfsFile } from '../../vfs/vfs.js'
+import type { Vfs, VfsFile } from '../../vfs/vfs.js'
 import { DataFile } from './data-file.js'
 import {
   dataFileName,
@@ -14,7 +15,39 @@ import { Freelist } from './freelist.js'
 import { MetaSlots, newestFirst } from './meta-slots.js'
 import { decodeMeta, type AbandonedTimeline, type DecodedMeta, type MetaPage } from './meta.js'
 import { checkTreePage } from './page-check.js'
-import type { OpenedFile, PagerOptions } from './pager.js'
+import type { PageContent } from './page-content.js'
+
+export interface PagerOptions {
+  readonly vfs: Vfs
+  readonly directory: string
+  readonly storeId: Uint8Array
+  readonly checksum: Checksum
+  readonly content: PageContent
+  /** Only for a new file; an existing file says its own. */
+  readonly pageBytes: number
+  /** Budget for clean pages and cached extents. */
+  readonly cacheBytes: number
+  /** Granularity in which memory is taken; 32 MiB unless a test wants less. */
+  readonly slabBytes: number
+  readonly epoch: number
+  /** The last close was not clean (rule F4). */
+  readonly recovering: boolean
+  readonly readOnly: boolean
+}
+
+/** What opening found. */
+export interface OpenedFile {
+  readonly file: DataFile
+  readonly meta: MetaPage
+  readonly slots: MetaSlots
+  readonly freelist: Freelist
+  /** Pages of the freelist itself. */
+  readonly freelistPages: readonly number[]
+  readonly abandoned: readonly AbandonedTimeline[]
+  readonly lastPersistNo: number
+  /** What opening had to do or leave out, for the recovery summary. */
+  readonly notes: readonly string[]
+}
 
 /** Makes the file of an empty tree; durable, its directory entry included, when it resolves. */
 export async function createDataFile(options: PagerOptions): Promise<OpenedFile> {

@@ -197,7 +197,7 @@ export class Overflow {
 
   /** Resolves when no read is running any more. */
   async settle(): Promise<void> {
-    await Promise.allSettled([...this.#loading.values()].map((load) => load.promise))
+    for (const { promise } of [...this.#loading.values()]) await promise?.catch(() => {})
   }
 
   #find(page: number): Buffer | undefined {

@@ -1,68 +1,28 @@
 import { assert } from '../../base/assert.js'
-import type { Checksum } from '../../codec/checksum.js'
-import type { Vfs } from '../../vfs/vfs.js'
 import type { DataFile } from './data-file.js'
+import {
+  createDataFile,
+  openDataFile,
+  type OpenedFile,
+  type PagerOptions
+} from './data-file-open.js'
 import { firstDataPage, PageHeader, type PageKind } from './format.js'
-import type { Freelist } from './freelist.js'
-import type { AbandonedTimeline, MetaPage } from './meta.js'
+import type { AbandonedTimeline } from './meta.js'
 import type { MetaSlots } from './meta-slots.js'
 import { Overflow } from './overflow.js'
 import { PageBitmap } from './page-bitmap.js'
-import type { PageContent } from './page-content.js'
 import { PageMemory } from './page-memory.js'
 import { checkTreePage } from './page-check.js'
 import { frozenFrame } from './page-sealer.js'
 import { PageSpace } from './page-space.js'
 import { PageSums } from './page-sums.js'
+import type { TreeState } from './tree-state.js'
 import { writeFrozen, type FrozenState, type PersistPorts } from './persist.js'
-
-/** The state of a tree between two commits: all that is needed to read it. */
-export interface TreeState {
-  /** Page number of the root; 0 for the empty tree, which has no pages. */
-  readonly rootPage: number
-  /** Levels, leaves included; 0 for the empty tree. */
-  readonly height: number
-  readonly entries: number
-  /** Sequence number of the last commit in it. */
-  readonly appliedSeq: number
-}
 
 /** A live read view's hold on the pages of its state. */
 export interface ViewToken {
   readonly state: TreeState
   readonly generation: number
-}
-
-export interface PagerOptions {
-  readonly vfs: Vfs
-  readonly directory: string
-  readonly storeId: Uint8Array
-  readonly checksum: Checksum
-  readonly content: PageContent
-  /** Only for a new file; an existing file says its own. */
-  readonly pageBytes: number
-  /** Budget for clean pages and cached extents. */
-  readonly cacheBytes: number
-  /** Granularity in which memory is taken; 32 MiB unless a test wants less. */
-  readonly slabBytes: number
-  readonly epoch: number
-  /** The last close was not clean (rule F4). */
-  readonly recovering: boolean
-  readonly readOnly: boolean
-}
-
-/** What opening found; made by `openDataFile` and `createDataFile`. */
-export interface OpenedFile {
-  readonly file: DataFile
-  readonly meta: MetaPage
-  readonly slots: MetaSlots
-  readonly freelist: Freelist
-  /** Pages of the freelist itself. */
-  readonly freelistPages: readonly number[]
-  readonly abandoned: readonly AbandonedTimeline[]
-  readonly lastPersistNo: number
-  /** What opening had to do or leave out, for the recovery summary. */
-  readonly notes: readonly string[]
 }
 
 /** What a persist looks at between two breathers; well under a millisecond. */
@@ -93,7 +53,17 @@ export class Pager {
   #persisting: Promise<number> | undefined
   #closed = false
 
-  constructor(options: PagerOptions, opened: OpenedFile) {
+  /** Makes the file of an empty tree; durable when it resolves. */
+  static async create(options: PagerOptions): Promise<Pager> {
+    return new Pager(options, await createDataFile(options))
+  }
+
+  /** Opens the file at the newest state that can be read. */
+  static async open(options: PagerOptions): Promise<Pager> {
+    return new Pager(options, await openDataFile(options))
+  }
+
+  private constructor(options: PagerOptions, opened: OpenedFile) {
     const { file, slots, meta } = opened
     this.#options = options
     this.file = file

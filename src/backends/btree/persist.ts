@@ -6,7 +6,7 @@ import type { PageContent } from './page-content.js'
 import type { PageMemory } from './page-memory.js'
 import { frozenFrame, sealPages, type FrozenPages } from './page-sealer.js'
 import type { PageSums } from './page-sums.js'
-import type { TreeState } from './pager.js'
+import type { TreeState } from './tree-state.js'
 import { RunWriter } from './run-writer.js'
 
 /** A state of the tree closed against changes, with all that is not on disk yet. */
@@ -22,7 +22,7 @@ export interface PersistPorts {
   readonly sums: PageSums
   readonly content: PageContent
   /** Lets the event loop go on. */
-  pause(): Promise<void>
+  readonly pause: () => Promise<void>
   /** Hands over the pages of the new freelist in the same turn in which they are taken. */
   takeFreelistPages(take: (allocate: () => number) => readonly number[]): void
 }
