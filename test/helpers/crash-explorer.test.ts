@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest'
-import { SeededRandom } from '../../dist/base/random.js'
 import { SeededScheduler } from '../../dist/vfs/mem-scheduler.js'
 import type { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import { CrashFailure, exploreCrashes, type ExplorerOptions } from './crash-explorer.js'

@@ -277,7 +277,7 @@ class CrashExplorer<Fact> {
 
   async #inTime(check: Promise<void>): Promise<void> {
     const { checkTimeoutMs = 20_000 } = this.#options
-    let timer: NodeJS.Timeout | undefined
+    let timer: ReturnType<typeof setTimeout> | undefined
     const late = new Promise<never>((_resolve, reject) => {
       const error = new Error(`the check did not settle within ${checkTimeoutMs} ms`)
       timer = setTimeout(() => reject(error), checkTimeoutMs)
