@@ -1,6 +1,8 @@
+import type { Finding } from '../../backend/backend.js'
 import type { Checksum } from '../../codec/checksum.js'
 import type { DataFile } from './data-file.js'
-import { compareMetas, encodeMeta, type MetaPage } from './meta.js'
+import { metaBytes } from './format.js'
+import { compareMetas, decodeMeta, encodeMeta, type MetaPage } from './meta.js'
 
 /** A slot after a failed write may hold the old state, the new one, or neither. */
 interface Slot {
@@ -99,4 +101,30 @@ function slotOf(meta: MetaPage): Slot {
 /** The newer of two metas first; an absent one last. */
 export function newestFirst(metas: readonly MetaPage[]): MetaPage[] {
   return [...metas].sort((a, b) => compareMetas(b, a))
+}
+
+/** Reads both meta pages past all caches and compares the newest with what it should be. */
+export function verifyMetas(
+  file: DataFile,
+  storeId: Uint8Array,
+  checksum: Checksum,
+  newest: MetaPage
+): Finding[] {
+  const findings: Finding[] = []
+  for (const slot of [0, 1] as const) {
+    const offset = slot * file.pageBytes
+    const bytes = Buffer.alloc(metaBytes)
+    const count = file.file.readSync(bytes, offset)
+    const decoded = decodeMeta(bytes.subarray(0, count), slot, storeId, checksum)
+    let reason: string | undefined
+    if (decoded.kind !== 'valid') reason = decoded.reason
+    else if (slot === newest.slot && compareMetas(decoded.meta, newest) !== 0) {
+      reason = `it holds persist ${decoded.meta.persistNo} instead of ${newest.persistNo}`
+    }
+    if (reason === undefined) continue
+    const message = `meta page ${slot} is damaged: ${reason}; the next two persists rewrite it`
+    const { path } = file
+    findings.push({ severity: 'error', kind: 'meta-damaged', message, path, page: slot, offset })
+  }
+  return findings
 }

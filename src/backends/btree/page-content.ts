@@ -21,12 +21,27 @@ export interface PageContent {
   check(slab: Slab, base: number): string | undefined
   /** Writes into a branch page's entries the checksums of those children that `sums` knows. */
   fillChildSums(slab: Slab, base: number, sums: PageSums): void
-  /** Calls back for each child of a branch page, in key order. */
+  /**
+   * Calls back for each child of a branch page, in key order. `lowKey` separates the child from the
+   * one before it; undefined for the first child. For verification and salvage, not for speed.
+   */
   eachChild(
     slab: Slab,
     base: number,
-    visit: (pageNo: number, sumLow: number, sumHigh: number) => void
+    visit: (pageNo: number, sumLow: number, sumHigh: number, lowKey: Buffer | undefined) => void
   ): void
   /** Calls back for each overflow extent a page refers to, in leaves and in branches. */
   eachExtent(slab: Slab, base: number, visit: (ref: ExtentRef) => void): void
+  /**
+   * What a comprehensive verification wants to know of one page: keys in order and between the
+   * bounds that its ancestors give it, fences equal to them. Returns what is wrong, or undefined.
+   */
+  checkDeep(
+    slab: Slab,
+    base: number,
+    lowKey: Buffer | undefined,
+    highKey: Buffer | undefined
+  ): string | undefined
+  /** Entries in a leaf page. */
+  entryCount(slab: Slab, base: number): number
 }

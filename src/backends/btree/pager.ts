@@ -1,4 +1,5 @@
 import { assert } from '../../base/assert.js'
+import type { Finding, Progress, VerifyLevel } from '../../backend/backend.js'
 import type { DataFile } from './data-file.js'
 import {
   createDataFile,
@@ -6,9 +7,10 @@ import {
   type OpenedFile,
   type PagerOptions
 } from './data-file-open.js'
+import { FileVerifier } from './file-verifier.js'
 import { firstDataPage, PageHeader, type PageKind } from './format.js'
 import type { AbandonedTimeline } from './meta.js'
-import type { MetaSlots } from './meta-slots.js'
+import { verifyMetas, type MetaSlots } from './meta-slots.js'
 import { Overflow } from './overflow.js'
 import { PageBitmap } from './page-bitmap.js'
 import { PageMemory } from './page-memory.js'
@@ -51,6 +53,7 @@ export class Pager {
   /** Pages changed since the last freeze. */
   #dirty = new PageBitmap()
   #persisting: Promise<number> | undefined
+  #verifying = 0
   #closed = false
 
   /** Makes the file of an empty tree; durable when it resolves. */
@@ -227,12 +230,30 @@ export class Pager {
     return persisting
   }
 
+  /** Checks the newest durable state as it is on disk, metas included; damage is a finding. */
+  async verify(level: VerifyLevel, progress: Progress): Promise<Finding[]> {
+    // Between two persists the metas on disk stand still.
+    while (this.#persisting !== undefined) await this.#persisting.catch(() => {})
+    const { newest } = this.slots
+    const findings = verifyMetas(this.file, this.#options.storeId, this.#options.checksum, newest)
+    this.#space.holdDisk(newest.persistNo)
+    const verifier = new FileVerifier(this.file, this.#options.content, newest, level, progress)
+    this.#verifying++
+    try {
+      return [...findings, ...(await verifier.run(level))]
+    } finally {
+      this.#verifying--
+      this.#space.releaseDisk(newest.persistNo)
+    }
+  }
+
   /** Waits for what is running, cuts the file to what it needs and closes it; does not persist. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     await Promise.allSettled([this.#persisting, ...this.#loading.values()])
     await this.overflow.settle()
+    while (this.#verifying > 0) await pause()
     try {
       const needed = this.slots.pageCount
       const usable = !this.#options.readOnly && this.file.poison === undefined
