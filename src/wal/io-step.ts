@@ -1,0 +1,140 @@
+import { assert } from '../base/assert.js'
+import type { OpenMode, Vfs, VfsFile } from '../vfs/vfs.js'
+
+/**
+ * One wait for the file system, in both forms. The log's procedures are generators that yield
+ * steps, so that one text serves the asynchronous and the synchronous path.
+ */
+export interface Step<T> {
+  async(): Promise<T>
+  sync(): T
+}
+
+export type Procedure<T> = Generator<Step<unknown>, T, unknown>
+
+/** Yields one step and hands its result back typed. */
+export function* perform<T>(step: Step<T>): Procedure<T> {
+  return (yield step) as T
+}
+
+export function runSync<T>(procedure: Procedure<T>): T {
+  let next = procedure.next()
+  while (!next.done) {
+    let result: unknown
+    try {
+      result = next.value.sync()
+    } catch (error) {
+      next = procedure.throw(error)
+      continue
+    }
+    next = procedure.next(result)
+  }
+  return next.value
+}
+
+export async function runAsync<T>(procedure: Procedure<T>): Promise<T> {
+  let next = procedure.next()
+  while (!next.done) {
+    let result: unknown
+    try {
+      result = await next.value.async()
+    } catch (error) {
+      next = procedure.throw(error)
+      continue
+    }
+    next = procedure.next(result)
+  }
+  return next.value
+}
+
+/**
+ * A segment's file, open twice. The synchronous path has its own handle, because the kernel reports
+ * a failed writeback once per handle: a sync that overtakes one in flight must not lose the error to
+ * the other.
+ */
+export class SegmentFile {
+  readonly number: number
+  readonly path: string
+  readonly #async: VfsFile | undefined
+  readonly #sync: VfsFile | undefined
+
+  /** Without files: a segment that is read only, its number and path. */
+  constructor(number: number, path: string, asyncFile?: VfsFile, syncFile?: VfsFile) {
+    this.number = number
+    this.path = path
+    this.#async = asyncFile
+    this.#sync = syncFile
+  }
+
+  /** For the fast path: writes at once. */
+  writeSync(bytes: Uint8Array, offset: number): void {
+    this.#open(this.#sync).writeSync(bytes, offset)
+  }
+
+  write(bytes: Uint8Array, offset: number): Step<void> {
+    return {
+      async: () => this.#open(this.#async).write(bytes, offset),
+      sync: () => this.#open(this.#sync).writeSync(bytes, offset)
+    }
+  }
+
+  writeAndDatasync(bytes: Uint8Array, offset: number): Step<void> {
+    return {
+      async: () => this.#open(this.#async).writeAndDatasync(bytes, offset),
+      sync: () => {
+        this.#open(this.#sync).writeSync(bytes, offset)
+        this.#open(this.#sync).datasyncSync()
+      }
+    }
+  }
+
+  datasync(): Step<void> {
+    return {
+      async: () => this.#open(this.#async).datasync(),
+      sync: () => this.#open(this.#sync).datasyncSync()
+    }
+  }
+
+  allocate(sizeBytes: number): Step<void> {
+    return {
+      async: () => this.#open(this.#async).allocate(sizeBytes),
+      sync: () => this.#open(this.#sync).allocateSync(sizeBytes)
+    }
+  }
+
+  truncate(sizeBytes: number): Step<void> {
+    return {
+      async: () => this.#open(this.#async).truncate(sizeBytes),
+      sync: () => this.#open(this.#sync).truncateSync(sizeBytes)
+    }
+  }
+
+  closeSync(): void {
+    this.#async?.closeSync()
+    this.#sync?.closeSync()
+  }
+
+  #open(file: VfsFile | undefined): VfsFile {
+    assert(file !== undefined, `segment ${this.number} is open for writing`)
+    return file
+  }
+}
+
+export function openFile(vfs: Vfs, path: string, mode: OpenMode): Step<VfsFile> {
+  return { async: () => vfs.open(path, mode), sync: () => vfs.openSync(path, mode) }
+}
+
+export function renameFile(vfs: Vfs, from: string, to: string): Step<void> {
+  return { async: () => vfs.rename(from, to), sync: () => vfs.renameSync(from, to) }
+}
+
+export function unlinkFile(vfs: Vfs, path: string): Step<void> {
+  return { async: () => vfs.unlink(path), sync: () => vfs.unlinkSync(path) }
+}
+
+export function syncDirectory(vfs: Vfs, path: string): Step<void> {
+  return {
+    async: () => vfs.syncDirectory(path),
+    sync: () => vfs.syncDirectorySync(path)
+  }
+}
