@@ -35,9 +35,7 @@ export function showBytes(bytes: Buffer, maxChars = Infinity): string {
   const head = bytes.length > 4 * maxChars ? bytes.subarray(0, 4 * maxChars) : bytes
   const text = utf8Text(bytes.length === head.length ? bytes : wholeCharacters(head))
   const shown =
-    text === undefined
-      ? `0x${head.toString('hex')}`
-      : text.replace(/[\u0000-\u001f\u007f\\]/g, escapeCharacter)
+    text === undefined ? `0x${head.toString('hex')}` : text.replace(/[\p{Cc}\\]/gu, escapeCharacter)
   return shown.length <= maxChars ? shown : `${shown.slice(0, Math.max(0, maxChars - 1))}…`
 }
 

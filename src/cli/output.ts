@@ -44,6 +44,15 @@ export class Output {
     readonly style: Style
   ) {}
 
+  get isTerminal(): boolean {
+    return (this.stdout as { isTTY?: boolean }).isTTY === true
+  }
+
+  /** Characters on a line of the terminal; without one, lines are never cut. */
+  get columns(): number {
+    return this.isTerminal ? ((this.stdout as { columns?: number }).columns ?? 80) : Infinity
+  }
+
   /** The result of a command in both forms; only the one asked for is made. */
   async result(asJson: () => unknown, asText: () => string): Promise<void> {
     await this.write(this.json ? `${JSON.stringify(asJson())}\n` : ensureNewline(asText()))
@@ -52,6 +61,8 @@ export class Output {
   /** Waits while the reader is slower, so that long output needs no memory. */
   async write(data: string | Uint8Array): Promise<void> {
     if (data.length === 0 || this.stdout.write(data)) return
+    // A stream that has failed already will tell nobody again.
+    if (this.stdout.destroyed) throw this.stdout.errored ?? new Error('the output is closed')
     await new Promise<void>((resolve, reject) => {
       const settle = (error?: Error): void => {
         this.stdout.off('drain', settle)

@@ -1,0 +1,131 @@
+import { Command, Option } from 'commander'
+import { CliError } from './cli-error.js'
+import { exitCodes, exitCodeOf } from './exit-codes.js'
+import { Interruption } from './interruption.js'
+import { errorJson, errorText, Output, styleFor, type Style } from './output.js'
+import { ProgressReporter, progressModes, type ProgressMode } from './progress.js'
+
+/** What a command works with: where to speak, and when to stop. */
+export interface Session {
+  readonly out: Output
+  /** Style for the result; `errorStyle` for what goes to the error stream. */
+  readonly style: Style
+  readonly signal: AbortSignal
+  readonly stdin: NodeJS.ReadStream
+  progress(label: string): ProgressReporter
+  /** A remark for people, on the error stream; nothing in JSON mode. */
+  note(text: string): void
+}
+
+/** Does the work of a command; returns an exit code where it is not 0. */
+export type Handler<Options> = (
+  session: Session,
+  args: readonly string[],
+  options: Options
+) => Promise<number | undefined>
+
+interface CommonOptions {
+  readonly json?: boolean
+  readonly progress: ProgressMode
+}
+
+/** Runs commands in a process: streams, signals, exit codes, and errors as messages. */
+export class Host {
+  readonly #process: NodeJS.Process
+  readonly #interruption: Interruption
+
+  constructor(process: NodeJS.Process) {
+    this.#process = process
+    this.#interruption = new Interruption(process)
+    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+      // The reader has what it wanted, as in `kintsugi scan STORE | head`.
+      if (error.code === 'EPIPE') process.exit(exitCodes.pipeClosed)
+      this.fail(error, false)
+    })
+  }
+
+  /** A command with the options that every command has. */
+  command(usage: string, summary: string, examples: readonly string[]): Command {
+    const name = usage.split(' ', 1)[0]
+    const command = new Command(name)
+      .summary(summary)
+      .description(summary[0].toUpperCase() + summary.slice(1))
+      .usage(`${usage.slice(name.length + 1)} [options]`)
+      .option('--json', 'print the result, or the error, as one JSON document')
+      .addOption(
+        new Option('--progress <how>', 'progress of long work, on the error stream')
+          .choices(progressModes)
+          .default('auto')
+      )
+      .addHelpText('after', ['', 'Examples:', ...examples.map((line) => `  $ ${line}`)].join('\n'))
+    for (const argument of usage.split(' ').slice(1)) command.argument(argumentOf(argument))
+    return command
+  }
+
+  /** The commander action that runs a handler. */
+  action<Options>(handler: Handler<Options>): (...given: unknown[]) => Promise<void> {
+    return async (...given) => {
+      const command = given.at(-1) as Command
+      const common = command.opts<CommonOptions>()
+      const json = common.json === true
+      try {
+        const args = command.args
+        const code = await handler(this.#session(common, json), args, command.opts() as Options)
+        this.#process.exitCode = code ?? exitCodes.done
+      } catch (error) {
+        const interrupted = this.#interruption.signal.aborted && isAbort(error)
+        this.fail(interrupted ? interruption() : error, json, storeArgument(command))
+      }
+    }
+  }
+
+  #session(common: CommonOptions, json: boolean): Session {
+    const { stdout, stderr, stdin, env } = this.#process
+    const noColor = (env['NO_COLOR'] ?? '') !== ''
+    const style = styleFor(stdout, noColor)
+    // In JSON mode a progress line for people would not be expected on any stream.
+    const mode = json && common.progress === 'auto' ? 'none' : common.progress
+    return {
+      out: new Output(stdout, json, style),
+      style,
+      signal: this.#interruption.signal,
+      stdin,
+      progress: (label) => new ProgressReporter(stderr, mode, label),
+      note: (text) => {
+        if (!json) stderr.write(`${text}\n`)
+      }
+    }
+  }
+
+  /** Prints an error and sets the exit code that belongs to it. */
+  fail(error: unknown, json: boolean, store?: string): void {
+    const { stderr, env } = this.#process
+    const code = exitCodeOf(error)
+    this.#process.exitCode = code === exitCodes.interrupted ? this.#interruption.exitCode : code
+    if (json) {
+      stderr.write(`${JSON.stringify({ error: errorJson(error) })}\n`)
+    } else {
+      const style = styleFor(stderr, (env['NO_COLOR'] ?? '') !== '')
+      stderr.write(errorText(error, style, store))
+    }
+  }
+}
+
+function isAbort(error: unknown): boolean {
+  const { name, code } = error as { name?: string; code?: string }
+  return name === 'AbortError' || code === 'KINTSUGI_ABORTED'
+}
+
+function interruption(): CliError {
+  return new CliError('CLI_INTERRUPTED', 'interrupted; the store is closed and intact')
+}
+
+/** `STORE` is required, `[FILE]` is not, `KEY...` may be repeated. */
+function argumentOf(word: string): string {
+  return word.startsWith('[') ? word.toLowerCase() : `<${word.toLowerCase()}>`
+}
+
+function storeArgument(command: Command): string | undefined {
+  const index = command.registeredArguments.findIndex((argument) => argument.name() === 'store')
+  return command.args[index]
+}
