@@ -168,6 +168,36 @@ describe('the crash explorer', () => {
     expect(most).toBeLessThan(30)
   })
 
+  it('finds every settled write of concurrent writers, whatever overtakes what', async () => {
+    const slotBytes = 700
+    let states = 0
+    for (let seed = 0; seed < 20; seed++) {
+      const report = await exploreCrashes<number>({
+        seed,
+        fixedFates: ['n'],
+        scheduler: (random) => new SeededScheduler(random),
+        history: async ({ vfs, acknowledge }) => {
+          const file = await vfs.open('/a', 'create')
+          await vfs.syncDirectory('/')
+          const write = async (slot: number) => {
+            await file.writeAndDatasync(Buffer.alloc(slotBytes, slot + 1), slot * slotBytes)
+            acknowledge(slot)
+          }
+          await Promise.all([0, 1, 2, 3, 4, 5, 6, 7].map(write))
+        },
+        check: async (clone, { acknowledged }) => {
+          for (const slot of acknowledged) {
+            const start = slot * slotBytes
+            const content = clone.medium.read('/a').subarray(start, start + slotBytes)
+            expect(content.equals(Buffer.alloc(slotBytes, slot + 1))).toBe(true)
+          }
+        }
+      })
+      states += report.states
+    }
+    expect(states).toBe(20 * 19 * 3)
+  })
+
   it('rejects with the error of a history that fails', async () => {
     const history = async () => {
       throw new Error('the history is wrong')

@@ -248,6 +248,15 @@ describe('a power cut and names', () => {
     expect(outcomes(vfs, where)).toEqual(new Set([':', 'd:', 'd:/d/a']))
   })
 
+  it('takes what was created after the directory sync had been submitted', async () => {
+    const vfs = new MemVfs()
+    vfs.openSync('/before', 'create')
+    const syncing = vfs.syncDirectory('/')
+    vfs.openSync('/behind', 'create')
+    await syncing
+    expect(namesIn(vfs.crashClone('nothing'))).toBe('before')
+  })
+
   it('loses names after a failed directory sync, although a later one succeeded', () => {
     const vfs = new MemVfs()
     vfs.openSync('/a', 'create')
