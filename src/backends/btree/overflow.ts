@@ -197,7 +197,10 @@ export class Overflow {
 
   /** Resolves when no read is running any more. */
   async settle(): Promise<void> {
-    for (const { promise } of [...this.#loading.values()]) await promise?.catch(() => {})
+    while (this.#loading.size > 0) {
+      const [load] = this.#loading.values()
+      await load.promise?.catch(() => {})
+    }
   }
 
   #find(page: number): Buffer | undefined {

@@ -1,4 +1,5 @@
 import { assert } from '../../base/assert.js'
+import { KintsugiError } from '../../errors.js'
 import type { Finding, Progress, VerifyLevel } from '../../backend/backend.js'
 import type { DataFile } from './data-file.js'
 import {
@@ -54,6 +55,7 @@ export class Pager {
   #dirty = new PageBitmap()
   #persisting: Promise<number> | undefined
   #verifying = 0
+  #failedTruncations = 0
   #closed = false
 
   /** Makes the file of an empty tree; durable when it resolves. */
@@ -257,7 +259,7 @@ export class Pager {
     try {
       const needed = this.slots.pageCount
       const usable = !this.#options.readOnly && this.file.poison === undefined
-      if (usable && this.file.pageCount > needed) await this.file.truncate(needed)
+      if (usable && this.file.pageCount > needed) await this.#giveBackTail(needed)
     } finally {
       await this.file.file.close()
     }
@@ -276,7 +278,8 @@ export class Pager {
       dirtyPages: this.memory.dirtyCount,
       memoryBytes: this.memory.allocatedBytes,
       cachedExtentBytes: this.overflow.cachedBytes,
-      persistNo: this.#space.nextPersistNo - 1
+      persistNo: this.#space.nextPersistNo - 1,
+      failedTruncations: this.#failedTruncations
     }
   }
 
@@ -308,9 +311,20 @@ export class Pager {
     }
     this.#space.reclaim(this.slots.oldestPersistNo)
     const needed = Math.max(this.slots.pageCount, this.#space.end)
-    const slack = Math.max(minTailPages, needed >>> 3)
-    if (this.file.pageCount > needed + slack) await this.file.truncate(needed)
+    if (this.file.pageCount > needed + Math.max(minTailPages, needed >>> 3)) {
+      await this.#giveBackTail(needed)
+    }
     return state.appliedSeq
+  }
+
+  /** A longer file than needed does no harm: a failure is counted, and the next time may succeed. */
+  async #giveBackTail(pageCount: number): Promise<void> {
+    try {
+      await this.file.truncate(pageCount)
+    } catch (error) {
+      if (!(error instanceof KintsugiError)) throw error
+      this.#failedTruncations++
+    }
   }
 
   #ports(): PersistPorts {

@@ -142,7 +142,7 @@ export class ToyTree {
     }
     const { page, sizeBytes, sumLow, sumHigh } = extent
     const bytes = this.pager.overflow.readSync(page, sizeBytes, sumLow, sumHigh)
-    for (const byte of bytes) if (byte !== (number & 255)) throw new Error('wrong extent bytes')
+    if (!bytes.equals(Buffer.alloc(sizeBytes, number & 255))) throw new Error('wrong extent bytes')
     return { number, extentBytes: sizeBytes }
   }
 
