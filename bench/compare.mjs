@@ -138,6 +138,9 @@ async function main() {
   })
   try {
     const machine = machineFacts(given.dir)
+    if (machine.loadAverage > 0.5) {
+      console.log(`the machine is busy (load average ${machine.loadAverage}): expect noise`)
+    }
     const from = performance.now()
     const { results, versions } = await measure(runner, { rows, contenders, rounds })
     const report = {

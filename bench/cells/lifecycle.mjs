@@ -5,7 +5,7 @@ import { Chunk, checkVersions, permutation } from '../lib/data.mjs'
 import { median, nextTurn } from '../lib/measure.mjs'
 
 const OPENINGS = 5
-const LOOP_TIME_MS = 4000
+const LOOP_TIME_MS = 3000
 const UNPERSISTED_BATCH = 100
 
 async function firstRead(store, chunk, high) {

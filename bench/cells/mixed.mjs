@@ -6,7 +6,7 @@ import { Chunk, Zipfian, checkVersions, numberOf, permutation } from '../lib/dat
 import { Meter } from '../lib/measure.mjs'
 import { warm } from '../lib/workload.mjs'
 
-const MIXED_TIME_MS = 1500
+const MIXED_TIME_MS = 1200
 const CLIENTS = 64
 
 const READ = 0

@@ -4,7 +4,7 @@ import { Chunk, checkValue, numberOf } from '../lib/data.mjs'
 import { Meter } from '../lib/measure.mjs'
 import { loadRandom, warm } from '../lib/workload.mjs'
 
-const READ_TIME_MS = 1200
+const READ_TIME_MS = 1000
 const WARMUP_CHUNKS = 20
 
 /** Runs chunks of keys chosen by `pick(random)` through `readChunk`. */

@@ -4,7 +4,7 @@ import { diskBytes } from '../lib/files.mjs'
 import { Meter, nextTurn, percentile } from '../lib/measure.mjs'
 import { loadRandom, verifySample } from '../lib/workload.mjs'
 
-const PUT_TIME_MS = 1500
+const PUT_TIME_MS = 1200
 
 /** The first timed puts of a process still compile; they are left out of rate and percentile. */
 const WARMUP_PUTS = 200

@@ -1,4 +1,4 @@
-import { cpus, release, totalmem, type } from 'node:os'
+import { cpus, loadavg, release, totalmem, type } from 'node:os'
 import { statfsSync } from 'node:fs'
 import { rawAppendsPerSecond } from './files.mjs'
 
@@ -12,6 +12,7 @@ export function machineFacts(dir) {
     system: `${type()} ${release()}`,
     node: process.version,
     fileSystemType: `0x${statfsSync(dir).type.toString(16)}`,
+    loadAverage: Math.round(loadavg()[0] * 100) / 100,
     rawAppendsPerSecond: Math.round(rawAppendsPerSecond(dir))
   }
 }

@@ -88,7 +88,8 @@ export function markdown(report) {
     '',
     `${machine.cpu}, ${machine.cores} cores, ${Math.round(machine.memoryBytes / 2 ** 30)} GiB; ` +
       `${machine.system}, Node ${machine.node}; a plain append + fdatasync: ` +
-      `${figure(machine.rawAppendsPerSecond, '/s')}/s.`,
+      `${figure(machine.rawAppendsPerSecond, '/s')}/s. Load average before the run: ` +
+      `${machine.loadAverage}.`,
     '',
     `${report.count} keys of 16 bytes, values of 100 bytes; ${report.rounds} round(s), contenders ` +
       'in turn, each cell in its own process. Median, ± half the distance from lowest to highest. ' +

@@ -17,13 +17,13 @@ export const unsupported = {
 export async function openStore(dir, { durability, cacheBytes }) {
   mkdirSync(dir, { recursive: true })
   const db = new Database(join(dir, 'data.sqlite'))
-  db.pragma('page_size = 8192')
+  db.pragma('page_size = 4096')
   // One process only, as all the others: no shared-memory index, no lock calls per statement.
   db.pragma('locking_mode = EXCLUSIVE')
   db.pragma('journal_mode = WAL')
   db.pragma(`synchronous = ${durability === 'sync' ? 'FULL' : 'OFF'}`)
   db.pragma(`cache_size = -${Math.floor(cacheBytes / 1024)}`)
-  db.pragma('wal_autocheckpoint = 8192')
+  db.pragma('wal_autocheckpoint = 16384')
   db.pragma('temp_store = MEMORY')
   db.exec('CREATE TABLE IF NOT EXISTS entries (k BLOB PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID')
   return new SqliteStore(db)
@@ -44,7 +44,9 @@ class SqliteStore {
 
   constructor(db) {
     this.#db = db
-    this.#put = db.prepare('INSERT OR REPLACE INTO entries (k, v) VALUES (?, ?)')
+    this.#put = db.prepare(
+      'INSERT INTO entries (k, v) VALUES (?, ?) ON CONFLICT (k) DO UPDATE SET v = excluded.v'
+    )
     this.#get = db.prepare('SELECT v FROM entries WHERE k = ?').pluck()
     this.#write = db.transaction((keys, values) => {
       for (let i = 0; i < keys.length; i++) this.#put.run(keys[i], values[i])

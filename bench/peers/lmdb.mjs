@@ -56,7 +56,9 @@ export async function openStore(dir, { durability }) {
     noMemInit: true,
     // Without it a commit is acknowledged before it is flushed: not what 'sync' promises.
     overlappingSync: false,
-    noSync: durability !== 'sync'
+    // Unsynced, the map itself is written: twice as fast, and as safe from a crash of the process.
+    noSync: durability !== 'sync',
+    useWritemap: durability !== 'sync'
   })
   return new LmdbStore(db)
 }
