@@ -1,6 +1,10 @@
+import { spawnSync } from 'node:child_process'
+import { pbkdf2 } from 'node:crypto'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import v8 from 'node:v8'
 import vm from 'node:vm'
 import { createRequire } from 'node:module'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -98,4 +102,84 @@ describe.skipIf(!native)('the native addon', () => {
     expect(await second.writeAndDatasync(fd, Buffer.from('x'), 0)).toBeUndefined()
     expect(await native.writeAndDatasync(fd, Buffer.from('y'), 0)).toBeUndefined()
   })
+
+  it('keeps the bytes alive while they wait for a thread', async () => {
+    v8.setFlagsFromString('--expose-gc')
+    const collect = vm.runInNewContext('gc') as () => void
+    const busy = Array.from(
+      { length: 8 },
+      () => new Promise((resolve) => pbkdf2('x', 'y', 400_000, 32, 'sha512', resolve))
+    )
+    let settled = false
+    const start = () => {
+      const bytes = Buffer.alloc(100_000, 1)
+      const write = native.writeAndDatasync(fd, bytes, 0).finally(() => {
+        settled = true
+      })
+      return { write, weak: new WeakRef(bytes) }
+    }
+    const { write, weak } = start()
+    await sleep(5)
+    collect()
+    expect(settled).toBe(false)
+    expect(weak.deref()).toBeDefined()
+    await Promise.all([write, ...busy])
+    await sleep(5)
+    collect()
+    expect(weak.deref()).toBeUndefined()
+  })
+
+  const hasCompiler = spawnSync('cc', ['--version']).status === 0
+
+  it.runIf(process.platform === 'linux' && hasCompiler)(
+    'continues short and interrupted writes, and never repeats a sync',
+    () => {
+      const source = join(directory, 'shim.c')
+      const library = join(directory, 'shim.so')
+      fs.writeFileSync(source, shim)
+      expect(spawnSync('cc', ['-shared', '-fPIC', '-o', library, source, '-ldl']).status).toBe(0)
+      const target = join(directory, 'short')
+      const script = `
+        const native = require(${JSON.stringify(addonPath)})
+        const fs = require('node:fs')
+        const fd = fs.openSync(${JSON.stringify(target)}, 'w')
+        const bytes = Buffer.from(Array.from({ length: 1000 }, (_, i) => i))
+        native.writeAndDatasync(fd, bytes, 10).then((errno) => console.log(String(errno)))`
+      const env = { ...process.env, LD_PRELOAD: library }
+      const result = spawnSync(process.execPath, ['-e', script], { env, encoding: 'utf8' })
+      expect(result.stdout.trim()).toBe('EINTR')
+      expect(result.stderr).toBe('datasync\n')
+      const expected = Buffer.from(Array.from({ length: 1000 }, (_, i) => i))
+      expect(fs.readFileSync(target).subarray(10).equals(expected)).toBe(true)
+    }
+  )
 })
+
+const addonPath = join(
+  import.meta.dirname,
+  `../prebuilds/${process.platform}-${process.arch}/kintsugi.node`
+)
+
+/** Every third write is interrupted, the others take 7 bytes; every sync is interrupted. */
+const shim = `
+  #define _GNU_SOURCE
+  #include <dlfcn.h>
+  #include <errno.h>
+  #include <stdint.h>
+  #include <unistd.h>
+  static int calls;
+  ssize_t pwrite64(int fd, const void *data, size_t size, int64_t at) {
+    ssize_t (*real)(int, const void *, size_t, int64_t) = dlsym(RTLD_NEXT, "pwrite64");
+    if (++calls % 3 == 0) { errno = EINTR; return -1; }
+    return real(fd, data, size < 7 ? size : 7, at);
+  }
+  ssize_t pwrite(int fd, const void *data, size_t size, off_t at) {
+    return pwrite64(fd, data, size, at);
+  }
+  int fdatasync(int fd) {
+    (void)fd;
+    write(2, "datasync\\n", 9);
+    errno = EINTR;
+    return -1;
+  }
+`
