@@ -77,6 +77,12 @@ export class Freelist {
     return start
   }
 
+  /** Whether `count` contiguous pages below `limit` can be given out. */
+  hasRunBelow(limit: number, count: number): boolean {
+    const start = this.#available.findRun(count, 0)
+    return start !== -1 && start + count <= limit
+  }
+
   /** The pages can be given out again at once. */
   release(page: number, count: number): void {
     const end = page + count

@@ -10,6 +10,8 @@ export interface ExtentSpace {
   /** Takes contiguous pages for the current generation. */
   allocateRun(count: number): number
   freeRun(page: number, count: number): void
+  /** Whether contiguous pages below `limit` can be taken. */
+  hasRunBelow(limit: number, count: number): boolean
 }
 
 /** Hashing goes piece by piece, because the hash function's own memory grows to what it is given. */
@@ -138,11 +140,15 @@ export class Overflow {
     return load.promise
   }
 
-  /** The same bytes in a new extent at the lowest place; the old one is freed. */
+  /** The same bytes in a new extent at a lower place, or where they are if there is none. */
   async move(ref: ExtentRef): Promise<ExtentRef> {
+    if (!this.#space.hasRunBelow(ref.page, this.pageCountOf(ref.sizeBytes))) return ref
     if (!this.isResident(ref.page))
       await this.load(ref.page, ref.sizeBytes, ref.sumLow, ref.sumHigh)
-    const moved = this.write(this.peek(ref.page)!)
+    const bytes = this.peek(ref.page)
+    // The extent was freed while it was read: then there is nothing to move.
+    if (bytes === null) return ref
+    const moved = this.write(bytes)
     this.free(ref.page, ref.sizeBytes)
     return moved
   }

@@ -1,3 +1,4 @@
+import { firstDataPage } from './format.js'
 import type { Freelist, FreelistSnapshot } from './freelist.js'
 import type { PageMemory } from './page-memory.js'
 import type { PageSums } from './page-sums.js'
@@ -78,6 +79,17 @@ export class PageSpace {
 
   get freelistPageCount(): number {
     return this.#freelistPages.length
+  }
+
+  /** Pages of the current tree, its extents included. */
+  get liveCount(): number {
+    const { end, availableCount, pendingCount } = this.#freelist
+    return end - firstDataPage - availableCount - pendingCount - this.heldCount
+  }
+
+  /** Whether contiguous pages below `limit` can be allocated. */
+  hasRunBelow(limit: number, count: number): boolean {
+    return this.#freelist.hasRunBelow(limit, count)
   }
 
   /** True when some live view sees pages born in this generation. */

@@ -28,6 +28,10 @@ export interface ViewToken {
   readonly generation: number
 }
 
+export type ShrinkPlan =
+  | { readonly step: 'done' | 'persist' }
+  | { readonly step: 'move'; readonly start: number }
+
 /** What a persist looks at between two breathers; well under a millisecond. */
 const thawedPerSlice = 4096
 /** A tail shorter than this stays, so that a file does not shrink and grow all the time. */
@@ -230,6 +234,33 @@ export class Pager {
     })
     this.#persisting = persisting
     return persisting
+  }
+
+  /**
+   * What would make the file shorter next, if it is much longer than its contents: move what lies
+   * at or above a page number (`copyOnWrite` on pages, `overflow.move` on extents, as long as
+   * `canMove`), or persist, because what would make room is still pending. Free tail pages are
+   * given back by `persist` and `close`. A move that finds nothing it can move is the end, too:
+   * extents need contiguous places.
+   */
+  shrinkPlan(): ShrinkPlan {
+    const { end, liveCount, pendingCount, heldCount } = this.#space
+    const ideal = firstDataPage + liveCount
+    const gap = end - ideal
+    const slack = Math.max(minTailPages, ideal >>> 4)
+    if (gap <= slack) {
+      return this.slots.pageCount > end + slack ? { step: 'persist' } : { step: 'done' }
+    }
+    if (pendingCount * 4 > gap) return { step: 'persist' }
+    if (heldCount * 4 > gap) return { step: 'done' }
+    if (this.#space.hasRunBelow(ideal, 1)) return { step: 'move', start: ideal }
+    // Each freelist is pending when the next one is written: that much never goes away.
+    return { step: pendingCount > 2 * this.#space.freelistPageCount ? 'persist' : 'done' }
+  }
+
+  /** Whether copying a page at or above `start` would bring it below. */
+  canMove(start: number): boolean {
+    return this.#space.hasRunBelow(start, 1)
   }
 
   /** Checks the newest durable state as it is on disk, metas included; damage is a finding. */

@@ -126,4 +126,20 @@ describe('a damaged page', () => {
     expect(again.pager.slots.newest.abandoned).toHaveLength(2)
     await again.pager.close()
   })
+
+  it('does not come back as the newest state after an opening went behind it', async () => {
+    const { disk, models } = await build()
+    const whole = disk.medium.read(path)
+    const before = await ToyTree.open(toyOptions(disk, { readOnly: true }))
+    const position = before.rootPage * pageBytes
+    await before.pager.close()
+    zeroBlock(disk, path, position, pageBytes)
+    const first = await ToyTree.open(toyOptions(disk, { epoch: 2, recovering: true }))
+    await first.pager.close()
+    disk.medium.overwrite(path, whole.subarray(position, position + pageBytes), position)
+    const second = await ToyTree.open(toyOptions(disk, { epoch: 2 }))
+    expect(second.read()).toEqual(models[0])
+    expect(second.pager.openNotes).toEqual([])
+    await second.pager.close()
+  })
 })

@@ -159,6 +159,38 @@ export class ToyTree {
     return this.pager.persist(this.state, syncLog, force)
   }
 
+  /** Moves what lies at or above a page number to lower places. */
+  moveBelow(limit: number): void {
+    for (let index = 0; index < this.capacity; index++) {
+      const found = this.get(index)
+      if (found === undefined || !this.pager.canMove(limit)) continue
+      if (this.#reaches(this.state, index, limit)) this.set(index, found.number, found.extentBytes)
+    }
+  }
+
+  /** Shortens the file as far as it goes. */
+  async shrink(): Promise<void> {
+    for (let round = 0; round < 12; round++) {
+      const plan = this.pager.shrinkPlan()
+      if (plan.step === 'done') return
+      if (plan.step === 'move') this.moveBelow(plan.start)
+      await this.persist(true)
+    }
+  }
+
+  /** Whether a page on the way to an index lies at or above a page number. */
+  #reaches(state: TreeState, index: number, limit: number): boolean {
+    let pageNo = state.rootPage
+    for (let level = state.height - 1; level > 0; level--) {
+      if (pageNo >= limit) return true
+      const [slab, word] = this.#page(pageNo, level, 0, 0)
+      pageNo = slab.u32[word + start + (Math.floor(index / fanout ** level) % fanout) * branchWords]
+    }
+    if (pageNo >= limit) return true
+    const [slab, word] = this.#page(pageNo, 0, 0, 0)
+    return slab.u32[word + start + (index % fanout) * leafWords + 1] >= limit
+  }
+
   #page(pageNo: number, level: number, low: number, high: number): [Slab, number] {
     const { memory } = this.pager
     const frame = this.pager.loadSync(pageNo, level, low, high)
