@@ -1,6 +1,7 @@
 import { KintsugiError } from '../errors.js'
 import type { Checksum } from '../codec/checksum.js'
 import type { Vfs } from '../vfs/vfs.js'
+import type { LogWitness } from '../wal/witness.js'
 
 /**
  * What a store is, in two slots: the files STORE-A and STORE-B, 4 KiB each.
@@ -28,10 +29,8 @@ export interface Identity {
   readonly epoch: number
   /** Commits up to here were synced when the slot was written: a witness (rule W6). */
   readonly syncedSeq: number
-  /** The log may be missing below this sequence number (rule B1). */
-  readonly logFloor: number
-  /** Where the log ended when the store was last closed cleanly; a lower bound (rule S2). */
-  readonly cleanMark: unknown
+  /** What the log has to have; see its witnesses (rules W6, B1, S2). */
+  readonly log: Pick<LogWitness, 'floor' | 'activeSegment' | 'cleanMark'>
   /** Bits of format features; a reader that does not know one must not open the store. */
   readonly features: number
 }
@@ -168,6 +167,7 @@ export class IdentityFile {
   #identity: Identity
   #slot: 0 | 1
   #writing: Promise<void> = Promise.resolve()
+  #pendingWrites = 0
   /** Set after a failed write: a slot whose sync failed is never believed again (rule F1). */
   #failure: unknown
 
@@ -199,17 +199,50 @@ export class IdentityFile {
     return new IdentityFile(vfs, directory, checksum, { identity: newer, slot: 0 })
   }
 
+  /**
+   * Writes the slot that counts once more, so that it is durable and not only in a page cache left
+   * by a failed sync; only then may the other slot be written over (rules F4, S1).
+   */
+  confirm(): Promise<void> {
+    return this.#overwrite(this.#slot, encodeSlot(this.#identity, this.#slot, this.checksum))
+  }
+
   /** Makes a change of the identity durable. Calls are carried out one after the other. */
   update(change: Partial<Identity>): Promise<void> {
-    const next = this.#writing.then(() => this.#write(change))
-    this.#writing = next.catch(() => undefined) // the caller has the error; the next call reports it
+    this.#pendingWrites++
+    const next = this.#writing.then(() => this.#write(change)).finally(() => this.#pendingWrites--)
+    this.#writing = next.catch(() => undefined) // the caller has the error
     return next
   }
 
+  /** The same at once; refused while another write is under way, since it could not wait for it. */
+  updateSync(change: Partial<Identity>): void {
+    this.#throwFailure()
+    if (this.#pendingWrites > 0) {
+      throw new KintsugiError(
+        'KINTSUGI_IO',
+        'the identity of the store is being written at this moment; try the write again',
+        { path: this.directory }
+      )
+    }
+    const { identity, slot } = this.#next(change)
+    const file = this.vfs.openSync(`${this.directory}/${slotNames[slot]}`, 'readwrite')
+    try {
+      file.writeSync(encodeSlot(identity, slot, this.checksum), 0)
+      file.datasyncSync()
+    } catch (error) {
+      this.#failure = error
+      throw error
+    } finally {
+      file.closeSync()
+    }
+    this.#identity = identity
+    this.#slot = slot
+  }
+
   async #write(change: Partial<Identity>): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure
-    const identity = { ...this.#identity, ...change, generation: this.#identity.generation + 1 }
-    const slot = this.#slot === 0 ? 1 : 0
+    this.#throwFailure()
+    const { identity, slot } = this.#next(change)
     try {
       await this.#overwrite(slot, encodeSlot(identity, slot, this.checksum))
     } catch (error) {
@@ -218,6 +251,15 @@ export class IdentityFile {
     }
     this.#identity = identity
     this.#slot = slot
+  }
+
+  #next(change: Partial<Identity>): { identity: Identity; slot: 0 | 1 } {
+    const generation = this.#identity.generation + 1
+    return { identity: { ...this.#identity, ...change, generation }, slot: this.#slot === 0 ? 1 : 0 }
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   async #overwrite(slot: 0 | 1, bytes: Buffer): Promise<void> {

@@ -1,0 +1,77 @@
+import { resolve } from 'node:path'
+import { loadBackend, type BackendName, backendNames } from './backends/registry.js'
+import { systemClock, type Clock } from './base/clock.js'
+import { systemRandom, type Random } from './base/random.js'
+import { KintsugiError } from './errors.js'
+import {
+  checkOptionNames,
+  describe,
+  invalidOption,
+  optionNames,
+  resolveOptions,
+  type StoreOptions
+} from './options.js'
+import { openStore } from './store/open-store.js'
+import type { Store } from './store/store.js'
+import { NodeVfs } from './vfs/node-vfs.js'
+import type { Vfs } from './vfs/vfs.js'
+
+/** Options of `open`. */
+export interface OpenOptions extends StoreOptions {
+  /** Where the data lives; fixed when the store is created. Default: what is there, or `btree`. */
+  backend?: BackendName
+  /** Use the native addon where it is available. Default true. */
+  native?: boolean
+  /** File system to use instead of the real one, such as a `MemVfs` for tests. */
+  vfs?: Vfs
+  /** Source of time, for tests. */
+  clock?: Clock
+  /** Source of randomness, for tests. */
+  random?: Random
+}
+
+type Decoded<Name extends string, O> = O extends { readonly [key in Name]: 'utf8' }
+  ? string
+  : Buffer
+
+/**
+ * Opens the store in a directory, creates it where there is none, and recovers what a crash left.
+ *
+ * Rejects with a `KintsugiError`; among its codes: `KINTSUGI_LOCKED` when somebody else has it open
+ * (`facts.owner` says who), `KINTSUGI_STORE_MISSING`, `KINTSUGI_STORE_EXISTS`,
+ * `KINTSUGI_FOREIGN_DIRECTORY`, `KINTSUGI_UNSUPPORTED_VERSION`, `KINTSUGI_BACKEND_MISMATCH`,
+ * `KINTSUGI_CORRUPTION`, `KINTSUGI_WAL_CORRUPTION`, and those of the file system.
+ */
+export async function open<const O extends OpenOptions = Record<never, never>>(
+  path: string,
+  options?: O
+): Promise<Store<Decoded<'keyEncoding', O>, Decoded<'valueEncoding', O>>> {
+  if (typeof path !== 'string' || path === '') {
+    throw new KintsugiError(
+      'KINTSUGI_INVALID_ARGUMENT',
+      `the path of a store must be a non-empty string, ${describe(path)} was given`
+    )
+  }
+  const given: OpenOptions = options ?? {}
+  checkOptionNames(given, [...optionNames, 'backend', 'native', 'vfs', 'clock', 'random'])
+  const { backend, native = true, vfs, clock, random, ...scalars } = given
+  if (backend !== undefined && !backendNames.includes(backend)) {
+    const allowed = backendNames.map((name) => `'${name}'`).join(', ')
+    throw invalidOption('backend', `${describe(backend)} was given, allowed is ${allowed}`)
+  }
+  if (typeof native !== 'boolean') {
+    throw invalidOption('native', `${describe(native)} was given, allowed is true or false`)
+  }
+  const store = await openStore({
+    path: vfs === undefined ? resolve(path) : path,
+    options: resolveOptions(scalars),
+    given: optionNames.filter((name) => scalars[name] !== undefined),
+    backend,
+    loadBackend,
+    vfs: vfs ?? new NodeVfs({ native }),
+    clock: clock ?? systemClock,
+    random: random ?? systemRandom
+  })
+  // The encodings that were asked for decide what comes out, which the type says.
+  return store as unknown as Store<Decoded<'keyEncoding', O>, Decoded<'valueEncoding', O>>
+}

@@ -1,0 +1,564 @@
+import type { Backend } from '../backend/backend.js'
+import type { Clock, Timer } from '../base/clock.js'
+import { asBuffer } from '../base/bytes.js'
+import { putBytes, operationHeaderBytes, writeDelete, writePut } from '../batch/batch.js'
+import { KintsugiError } from '../errors.js'
+import type { Durability, ResolvedOptions } from '../options.js'
+import type { Telemetry } from '../telemetry/telemetry.js'
+import type { Log, Staged } from '../wal/log.js'
+import type { ConflictWindow } from './conflict-window.js'
+
+/** Strength of a durability; a group is handled at the strongest one in it. */
+const strength: Record<Durability, number> = { memory: 0, os: 1, sync: 2 }
+
+/** A commit with its sequence number, staged in the log and not yet applied. */
+interface Sequenced {
+  readonly buffer: Buffer
+  readonly start: number
+  readonly end: number
+  readonly seq: number
+  readonly resolve: (() => void) | undefined
+  readonly reject: ((error: unknown) => void) | undefined
+}
+
+/** A commit that cannot be staged yet: pages are being loaded, or too much is under way. */
+interface Waiting {
+  readonly payload: Buffer
+  readonly operations: number
+  readonly durability: Durability
+  readonly validate: (() => void) | undefined
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+const done = Promise.resolve()
+
+/** When what the log kept after a failure is written again, if no other commit does it first. */
+const retryDelayMs = 100
+
+/**
+ * The path of every write: encode into the log's staging memory, prepare the backend, number, log,
+ * apply, acknowledge (rules W1, W8 to W10). While one group is on its way to the disk, further
+ * commits gather for the next; groups are applied and acknowledged in order.
+ */
+export class CommitQueue {
+  #lastSeq: number
+  /** Numbered commits, oldest first; those before `#head` are done. */
+  #sequenced: Sequenced[] = []
+  #head = 0
+  readonly #waiting: Waiting[] = []
+  #pumping = false
+  /** Strongest durability among the commits staged since the last group left. */
+  #strength = 0
+  #scheduled = false
+  #inFlight = false
+  /** Applied `memory` bytes that the disk has not seen. */
+  #unflushedBytes = 0
+  #flushTimer: Timer | undefined
+  #retryTimer: Timer | undefined
+  #failure: KintsugiError | undefined
+  #idle: (() => void)[] = []
+  #stalledSince: number | undefined
+  #hold = false
+
+  constructor(
+    private readonly log: Log,
+    private readonly backend: Backend,
+    private readonly window: ConflictWindow,
+    private readonly clock: Clock,
+    private readonly telemetry: Telemetry,
+    private readonly options: ResolvedOptions,
+    lastSeq: number
+  ) {
+    this.#lastSeq = lastSeq
+  }
+
+  get lastSeq(): number {
+    return this.#lastSeq
+  }
+
+  /** The error that made the queue refuse writes, if one did. */
+  get failure(): KintsugiError | undefined {
+    return this.#failure
+  }
+
+  put(key: Uint8Array, value: Uint8Array, durability: Durability): Promise<void> {
+    const bytes = putBytes(key, value)
+    if (this.#mustWait(bytes)) {
+      const payload = Buffer.allocUnsafe(bytes)
+      writePut(payload, 0, key, value)
+      return this.#wait(payload, 1, durability)
+    }
+    const staged = this.log.stage(bytes)
+    writePut(staged.buffer, staged.start, key, value)
+    return this.#submit(staged, 1, durability)
+  }
+
+  delete(key: Uint8Array, durability: Durability): Promise<void> {
+    const bytes = operationHeaderBytes + key.length
+    if (this.#mustWait(bytes)) {
+      const payload = Buffer.allocUnsafe(bytes)
+      writeDelete(payload, 0, key)
+      return this.#wait(payload, 1, durability)
+    }
+    const staged = this.log.stage(bytes)
+    writeDelete(staged.buffer, staged.start, key)
+    return this.#submit(staged, 1, durability)
+  }
+
+  /**
+   * Commits encoded operations. `validate` is called in the same synchronous step that gives the
+   * commit its number, and throws to refuse it (rule T1).
+   */
+  commit(
+    payload: Buffer,
+    operations: number,
+    durability: Durability,
+    validate?: () => void
+  ): Promise<void> {
+    if (validate !== undefined || this.#mustWait(payload.length)) {
+      return this.#wait(payload, operations, durability, validate)
+    }
+    const staged = this.log.stage(payload.length)
+    staged.buffer.set(payload, staged.start)
+    return this.#submit(staged, operations, durability)
+  }
+
+  /** Commits before it returns. Everything enqueued earlier is committed first (rule W9). */
+  commitSync(payload: Buffer, operations: number, durability: Durability): void {
+    this.#throwFailure()
+    if (this.#isLogFailing()) throw outcomeUnknown(this.log.committedSeq + 1, this.log.poison)
+    this.#admitWaitingSync()
+    this.backend.prepareSync(payload, 0, payload.length)
+    const staged = this.log.stage(payload.length)
+    staged.buffer.set(payload, staged.start)
+    const { buffer, start, end } = staged
+    const seq = this.#number(staged, operations)
+    this.#sequenced.push({ buffer, start, end, seq, resolve: undefined, reject: undefined })
+    const wanted = Math.max(this.#strength, strength[durability])
+    try {
+      if (wanted === strength.sync) this.log.syncSync()
+      else if (wanted === strength.os) this.log.writeSync()
+    } catch (error) {
+      this.#logFailed(error)
+      throw this.log.committedSeq < seq ? error : outcomeUnknown(seq, error)
+    }
+    this.#strength = 0
+    this.#applyThrough(seq)
+    if (wanted === strength.memory) this.#noteUnflushed(payload.length)
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  /** Resolves when everything committed so far is applied and synced. */
+  async flush(): Promise<void> {
+    await this.drain()
+    await this.syncLog()
+  }
+
+  /** Resolves when everything in the log is synced. */
+  async syncLog(): Promise<void> {
+    this.#throwFailure()
+    try {
+      await this.log.sync()
+    } catch (error) {
+      this.#logFailed(error)
+      throw error
+    }
+    this.#unflushedBytes = 0
+  }
+
+  /** Resolves when no commit is under way; rejects never. */
+  drain(): Promise<void> {
+    if (this.#isIdle()) return done
+    return new Promise((resolve) => this.#idle.push(resolve))
+  }
+
+  /** Hands everything to the operating system, for the moment before the process ends. */
+  flushAtExit(): void {
+    if (this.#failure === undefined) this.log.writeSync()
+  }
+
+  /** Before the first transaction starts: commits under way are newer than what it will read. */
+  recordPending(): void {
+    if (this.window.active) return
+    for (let i = this.#head; i < this.#sequenced.length; i++) {
+      const { buffer, start, end, seq } = this.#sequenced[i]
+      this.window.record(buffer, start, end, seq)
+    }
+  }
+
+  /** Lets further commits wait, or lets them go on: backpressure from persisting. */
+  hold(held: boolean): void {
+    this.#hold = held
+    if (!held) this.#pump()
+  }
+
+  /** Refuses every write from now on, those under way included. */
+  close(reason: KintsugiError): void {
+    this.#flushTimer?.cancel()
+    this.#retryTimer?.cancel()
+    this.#failure ??= reason
+    this.#rejectWaiting(reason)
+  }
+
+  #mustWait(bytes: number): boolean {
+    return (
+      this.#failure !== undefined ||
+      this.#hold ||
+      this.#isLogFailing() ||
+      this.#waiting.length > 0 ||
+      this.log.unsyncedBytes + bytes > this.options.maxPendingBytes
+    )
+  }
+
+  /** The log took commits out, and the news of it is still on its way to `#logFailed`. */
+  #isLogFailing(): boolean {
+    return this.log.committedSeq !== this.#lastSeq
+  }
+
+  #wait(
+    payload: Buffer,
+    operations: number,
+    durability: Durability,
+    validate?: () => void
+  ): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ payload, operations, durability, validate, resolve, reject })
+      this.#pump()
+    })
+  }
+
+  /** A staged payload becomes a commit at once where the backend has all it needs in memory. */
+  #submit(staged: Staged, operations: number, durability: Durability): Promise<void> {
+    const { buffer, start, end } = staged
+    let loading: Promise<void> | undefined
+    try {
+      loading = this.backend.prepare(buffer, start, end)
+    } catch (error) {
+      this.log.unstage()
+      return Promise.reject(asError(error))
+    }
+    if (loading !== undefined) {
+      const payload = Buffer.from(asBuffer(buffer.subarray(start, end)))
+      this.log.unstage()
+      // The pump prepares again in its turn and reports what went wrong; see there.
+      loading.then(
+        () => this.backend.unprepare(),
+        () => undefined
+      )
+      return this.#wait(payload, operations, durability)
+    }
+    if (durability === 'memory' && this.#head === this.#sequenced.length && !this.#inFlight) {
+      return this.#commitInMemory(staged, operations)
+    }
+    const seq = this.#number(staged, operations)
+    return new Promise((resolve, reject) => {
+      this.#sequenced.push({ buffer, start, end, seq, resolve, reject })
+      this.#strengthen(durability)
+    })
+  }
+
+  #commitInMemory(staged: Staged, operations: number): Promise<void> {
+    const { buffer, start, end } = staged
+    const seq = this.#number(staged, operations)
+    this.#sequenced.push({ buffer, start, end, seq, resolve: undefined, reject: undefined })
+    this.#applyThrough(seq)
+    this.#noteUnflushed(end - start)
+    return this.#failure === undefined ? done : Promise.reject(this.#failure)
+  }
+
+  #number(staged: Staged, operations: number): number {
+    const { buffer, start, end } = staged
+    const seq = ++this.#lastSeq
+    if (this.window.active) this.window.record(buffer, start, end, seq)
+    this.log.commit(seq, operations, this.clock.now())
+    const { counters } = this.telemetry
+    counters.commits++
+    counters.operations += operations
+    counters.commitBytes += end - start
+    return seq
+  }
+
+  /**
+   * Gathers a group. The next tick runs after all promise continuations of this turn, so writers
+   * that were just acknowledged join the same group.
+   */
+  #strengthen(durability: Durability): void {
+    if (strength[durability] > this.#strength) this.#strength = strength[durability]
+    if (this.#scheduled || this.#inFlight) return
+    this.#scheduled = true
+    process.nextTick(this.#flush)
+  }
+
+  readonly #flush = (): void => {
+    this.#scheduled = false
+    if (this.#inFlight || this.#head === this.#sequenced.length) return
+    const last = this.#lastSeq
+    const wanted = this.#strength
+    this.#strength = 0
+    this.telemetry.counters.groups++
+    const writing = wanted === strength.memory ? undefined : this.#write(wanted)
+    if (writing === undefined) {
+      this.#settle(last)
+      return
+    }
+    this.#inFlight = true
+    writing.then(
+      () => {
+        this.#inFlight = false
+        this.#settle(last)
+      },
+      (error: unknown) => {
+        this.#inFlight = false
+        this.#strength = Math.max(this.#strength, wanted)
+        this.#logFailed(error)
+      }
+    )
+  }
+
+  #write(wanted: number): Promise<void> | undefined {
+    return wanted === strength.sync ? this.log.sync() : this.log.write()
+  }
+
+  #settle(seq: number): void {
+    this.#applyThrough(seq)
+    if (this.#head < this.#sequenced.length && !this.#scheduled) {
+      this.#scheduled = true
+      process.nextTick(this.#flush)
+    }
+    this.#pump()
+    this.#notifyIdle()
+  }
+
+  /** Applies and acknowledges in order; a later call for the same commits does nothing (W9). */
+  #applyThrough(seq: number): void {
+    const queue = this.#sequenced
+    let head = this.#head
+    while (head < queue.length && queue[head].seq <= seq) {
+      const { buffer, start, end, seq: own, resolve } = queue[head]
+      try {
+        this.backend.apply(buffer, start, end, own)
+      } catch (error) {
+        this.#head = head
+        this.#fail(error)
+        return
+      }
+      head++
+      resolve?.()
+    }
+    if (head === queue.length) {
+      queue.length = 0
+      head = 0
+    } else if (head > 1024) {
+      queue.splice(0, head)
+      head = 0
+    }
+    this.#head = head
+    this.log.release(seq)
+  }
+
+  /** Takes waiting commits in order as far as pages are loaded and there is room. */
+  #pump(): void {
+    if (this.#pumping || this.#hold || this.#failure !== undefined) return
+    if (this.#isLogFailing()) return
+    this.#pumping = true
+    try {
+      while (this.#waiting.length > 0) {
+        const next = this.#waiting[0]
+        if (this.#isFull(next)) return
+        const loading = this.#prepareWaiting(next)
+        if (loading === 'refused') continue
+        if (loading !== undefined) {
+          loading.then(this.#resumePump, this.#resumePump)
+          return
+        }
+        this.#waiting.shift()
+        this.#admit(next)
+      }
+      this.#endStall()
+    } finally {
+      this.#pumping = false
+    }
+  }
+
+  readonly #resumePump = (): void => {
+    this.#pump()
+    this.#notifyIdle()
+  }
+
+  #isFull(next: Waiting): boolean {
+    const pending = this.log.unsyncedBytes
+    if (pending === 0 || pending + next.payload.length <= this.options.maxPendingBytes) return false
+    if (this.#stalledSince === undefined) {
+      this.#stalledSince = this.clock.now()
+      this.telemetry.counters.stalls++
+      this.telemetry.emit('stall', { reason: 'pending-bytes', bytes: pending })
+    }
+    // Unsynced `os` or `memory` commits alone fill the bound: nothing else would call back.
+    if (!this.#inFlight && this.#head === this.#sequenced.length) {
+      this.syncLog().then(this.#resumePump, this.#resumePump)
+    }
+    return true
+  }
+
+  #endStall(): void {
+    if (this.#stalledSince === undefined) return
+    const durationMs = this.clock.now() - this.#stalledSince
+    this.#stalledSince = undefined
+    this.telemetry.counters.stallMs += durationMs
+    this.telemetry.emit('stall-end', { durationMs })
+  }
+
+  /** Undefined when the commit is prepared; a promise of another chance; or it was refused. */
+  #prepareWaiting(next: Waiting): Promise<unknown> | 'refused' | undefined {
+    try {
+      const loading = this.backend.prepare(next.payload, 0, next.payload.length)
+      return loading?.then(
+        () => this.backend.unprepare(),
+        (error: unknown) => {
+          this.#waiting.splice(this.#waiting.indexOf(next), 1)
+          next.reject(asError(error))
+        }
+      )
+    } catch (error) {
+      this.#waiting.shift()
+      next.reject(asError(error))
+      return 'refused'
+    }
+  }
+
+  /** A prepared commit gets its place in the log, unless its transaction no longer holds. */
+  #admit(next: Waiting): void {
+    const { payload, operations, durability, validate, resolve, reject } = next
+    try {
+      validate?.()
+    } catch (error) {
+      this.backend.unprepare()
+      reject(asError(error))
+      return
+    }
+    const staged = this.log.stage(payload.length)
+    staged.buffer.set(payload, staged.start)
+    const { buffer, start, end } = staged
+    const seq = this.#number(staged, operations)
+    this.#sequenced.push({ buffer, start, end, seq, resolve, reject })
+    this.#strengthen(durability)
+  }
+
+  /** Everything that waits goes first, pages loaded on the spot (rule W9). */
+  #admitWaitingSync(): void {
+    while (this.#waiting.length > 0) {
+      const next = this.#waiting.shift() as Waiting
+      try {
+        this.backend.prepareSync(next.payload, 0, next.payload.length)
+      } catch (error) {
+        next.reject(asError(error))
+        continue
+      }
+      this.#admit(next)
+    }
+  }
+
+  #noteUnflushed(bytes: number): void {
+    this.#unflushedBytes += bytes
+    if (this.#unflushedBytes >= this.options.flushBytes) this.#flushUnflushed()
+    else {
+      this.#flushTimer ??= this.clock.after(this.options.flushIntervalMs, () =>
+        this.#flushUnflushed()
+      )
+    }
+  }
+
+  #flushUnflushed(): void {
+    this.#flushTimer?.cancel()
+    this.#flushTimer = undefined
+    this.#unflushedBytes = 0
+    if (this.#failure !== undefined) return
+    this.log.sync().catch((error: unknown) => {
+      this.#logFailed(error)
+      this.#noteUnflushed(0) // what is kept is tried again
+    })
+  }
+
+  /**
+   * The log could not be written. What it took out was not applied and is rejected; the numbers are
+   * free again. What it kept will be written by the next group, so the store goes on by itself when
+   * the cause, a full disk say, has gone (rules F1, F2).
+   */
+  #logFailed(error: unknown): void {
+    const kept = this.log.committedSeq
+    if (this.#failure !== undefined) return
+    if (kept < this.backend.appliedSeq) {
+      this.#fail(error)
+      return
+    }
+    let end = this.#sequenced.length
+    while (end > this.#head && this.#sequenced[end - 1].seq > kept) end--
+    const lost = this.#sequenced.splice(end)
+    this.#lastSeq = kept
+    for (const commit of lost) {
+      this.backend.unprepare()
+      commit.reject?.(error)
+    }
+    if (this.#head < this.#sequenced.length && this.#retryTimer === undefined) {
+      this.#retryTimer = this.clock.after(retryDelayMs, () => {
+        this.#retryTimer = undefined
+        this.#flush()
+      })
+    }
+    this.#pump()
+    this.#notifyIdle()
+  }
+
+  /** Log and backend no longer agree: refuse every write until the store is opened anew. */
+  #fail(cause: unknown): void {
+    if (this.#failure !== undefined) return
+    const facts = cause instanceof KintsugiError ? cause.facts : {}
+    this.#failure = new KintsugiError(
+      'KINTSUGI_READ_ONLY',
+      'the store refuses writes since one failed halfway; close it and open it again, then the ' +
+        'log decides what is there',
+      facts,
+      cause
+    )
+    this.#flushTimer?.cancel()
+    this.#retryTimer?.cancel()
+    const lost = this.#sequenced.splice(this.#head)
+    for (const commit of lost) commit.reject?.(outcomeUnknown(commit.seq, cause))
+    this.#rejectWaiting(this.#failure)
+    this.telemetry.emit('read-only', { error: this.#failure })
+    this.#notifyIdle()
+  }
+
+  #rejectWaiting(error: KintsugiError): void {
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(error)
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  #isIdle(): boolean {
+    return this.#waiting.length === 0 && this.#head === this.#sequenced.length && !this.#inFlight
+  }
+
+  #notifyIdle(): void {
+    if (this.#idle.length === 0 || !this.#isIdle()) return
+    for (const resolve of this.#idle.splice(0)) resolve()
+  }
+}
+
+function outcomeUnknown(seq: number, cause: unknown): KintsugiError {
+  return new KintsugiError(
+    'KINTSUGI_OUTCOME_UNKNOWN',
+    'a failure came between logging the commit and acknowledging it; open the store again to see ' +
+      'whether it is there',
+    { firstSeq: seq, lastSeq: seq },
+    cause
+  )
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new KintsugiError('KINTSUGI_INTERNAL', String(error))
+}

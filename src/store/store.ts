@@ -1,0 +1,434 @@
+import type { Backend, Finding, Progress, ReadView, VerifyLevel } from '../backend/backend.js'
+import { batchBytes, encodeBatch, type BatchOperation } from '../batch/batch.js'
+import type { EventEmitter } from 'node:events'
+import { KintsugiError } from '../errors.js'
+import {
+  checkOptionNames,
+  describe,
+  invalidOption,
+  limits,
+  type Durability,
+  type ResolvedOptions
+} from '../options.js'
+import type { RecoverySummary, StoreEvents, Telemetry } from '../telemetry/telemetry.js'
+import type { Log } from '../wal/log.js'
+import { keyBytes, rangeBytes, rangeNames, valueBytes, type Bytes, type KeyRange } from './arguments.js'
+import type { CommitQueue } from './commit-queue.js'
+import type { ConflictWindow } from './conflict-window.js'
+import { aborted } from './iterator.js'
+import type { Persister } from './persister.js'
+import { Reader, type PointReads } from './reader.js'
+import { Snapshot } from './snapshot.js'
+import {
+  Transaction,
+  transactionOptionNames,
+  type Decoders,
+  type TransactionOptions
+} from './transaction.js'
+
+/** One operation of a batch. */
+export type Operation =
+  | { readonly type: 'put'; readonly key: Bytes; readonly value: Bytes }
+  | { readonly type: 'del'; readonly key: Bytes }
+  | ({ readonly type: 'clear' } & KeyRange)
+
+/** How a write is to be made. */
+export interface WriteOptions {
+  /** When it is acknowledged. Default: the store's own `durability`. */
+  readonly durability?: Durability | undefined
+}
+
+/** How long work reports and is interrupted. */
+export interface WorkOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Called now and then; `total` is 0 where it is not known. */
+  readonly onProgress?: ((done: number, total: number, unit: string) => void) | undefined
+}
+
+const durabilities: readonly unknown[] = ['sync', 'os', 'memory'] satisfies Durability[]
+
+/** Everything a store is made of; put together when it is opened. */
+export interface StoreParts {
+  readonly path: string
+  readonly options: ResolvedOptions
+  readonly backend: Backend
+  /** The write side; undefined where the store is open read-only. */
+  readonly writer:
+    | { readonly log: Log; readonly queue: CommitQueue; readonly persister: Persister }
+    | undefined
+  readonly window: ConflictWindow
+  readonly telemetry: Telemetry
+  readonly recovery: RecoverySummary
+  /** Checks what is not the backend's: identity slots and log. */
+  readonly verifyShared: () => Promise<Finding[]>
+  /** Writes the clean-close mark and gives up lock and files; called last, once. */
+  readonly shutDown: (clean: boolean) => Promise<void>
+}
+
+/**
+ * An open store: ordered bytes, atomic batches, snapshots, transactions. Made by `open`.
+ *
+ * Keys have 0 to 65,535 bytes, values up to 1 GiB; strings are stored as UTF-8. Order is that of
+ * unsigned bytes. Every method that takes a key, a value or options throws or rejects with a
+ * `KintsugiError` of code `KINTSUGI_INVALID_ARGUMENT`, `_INVALID_OPTION`, `_KEY_TOO_LARGE` or
+ * `_VALUE_TOO_LARGE` when they are not valid, and with `KINTSUGI_NOT_OPEN` after closing.
+ */
+export class Store<K extends Buffer | string = Buffer, V extends Buffer | string = Buffer>
+  extends Reader<K, V>
+  implements AsyncDisposable
+{
+  readonly #parts: StoreParts
+  readonly #backend: Backend
+  readonly #durability: Durability
+  readonly #snapshots = new Set<{ close(): void }>()
+  readonly #atExit = (): void => this.#parts.writer?.queue.flushAtExit()
+  #closing: Promise<void> | undefined
+
+  constructor(parts: StoreParts) {
+    super(parts.options.keyEncoding, parts.options.valueEncoding)
+    this.#parts = parts
+    this.#backend = parts.backend
+    this.#durability = parts.options.durability
+    if (parts.writer !== undefined) process.on('exit', this.#atExit)
+  }
+
+  /** Directory of the store. */
+  get path(): string {
+    return this.#parts.path
+  }
+
+  /** What opening had to do: replayed, dropped as torn, how long. */
+  get recovery(): RecoverySummary {
+    return this.#parts.recovery
+  }
+
+  /** Sequence number of the last commit that reads show. */
+  get seq(): number {
+    return this.#backend.appliedSeq
+  }
+
+  get isOpen(): boolean {
+    return this.#closing === undefined
+  }
+
+  /** Events: recovery, persist, stall and so on; also on `node:diagnostics_channel`. */
+  get events(): EventEmitter<StoreEvents> {
+    return this.#parts.telemetry.events
+  }
+
+  /** Sets the value of a key. */
+  put(key: Bytes, value: Bytes, options?: WriteOptions): Promise<void> {
+    // Not an async function: the promise of the queue goes out as it is.
+    try {
+      return this.#queue().put(keyBytes(key), valueBytes(value), this.#durabilityOf(options))
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
+  }
+
+  /** Removes a key; one that is not there is fine. */
+  del(key: Bytes, options?: WriteOptions): Promise<void> {
+    try {
+      return this.#queue().delete(keyBytes(key), this.#durabilityOf(options))
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
+  }
+
+  /** Carries out all operations or none; in order, so the last one on a key wins. */
+  async batch(operations: readonly Operation[], options?: WriteOptions): Promise<void> {
+    const queue = this.#queue()
+    const durability = this.#durabilityOf(options)
+    const checked = checkOperations(operations)
+    if (checked.length === 0) return
+    return queue.commit(encode(checked), checked.length, durability)
+  }
+
+  /** Removes every key of a range, in one atomic step, after everything written before. */
+  async clear(range: KeyRange & WriteOptions = {}): Promise<void> {
+    checkOptionNames(range, [...rangeNames, 'durability'])
+    const payload = encodeBatch([{ type: 'clear', range: rangeBytes(range) }])
+    return this.#queue().commit(payload, 1, this.#durabilityOf(range))
+  }
+
+  /** `put` that returns when it is done; blocks the event loop meanwhile. */
+  putSync(key: Bytes, value: Bytes, options?: WriteOptions): void {
+    this.#commitSync([{ type: 'put', key, value }], options)
+  }
+
+  /** `del` that returns when it is done; blocks the event loop meanwhile. */
+  delSync(key: Bytes, options?: WriteOptions): void {
+    this.#commitSync([{ type: 'del', key }], options)
+  }
+
+  /** `batch` that returns when it is done; blocks the event loop meanwhile. */
+  batchSync(operations: readonly Operation[], options?: WriteOptions): void {
+    this.#commitSync(operations, options)
+  }
+
+  /** A stable read view of this moment. Close it when it is no longer needed. */
+  snapshot(): Snapshot<K, V> {
+    const snapshot = new Snapshot<K, V>(
+      this.openView(),
+      this.keyEncoding,
+      this.valueEncoding,
+      (closed) => this.#snapshots.delete(closed)
+    )
+    this.#snapshots.add(snapshot)
+    return snapshot
+  }
+
+  /**
+   * Runs `work` as a serializable transaction and commits what it wrote when it returns. On a
+   * conflict with another commit it is run again, up to `maxRetries` times; then it rejects with
+   * `KINTSUGI_CONFLICT`. When `work` throws, nothing is written.
+   */
+  async transaction<T>(
+    work: (tx: Transaction<K, V>) => Promise<T> | T,
+    options: TransactionOptions = {}
+  ): Promise<T> {
+    checkOptionNames(options, transactionOptionNames)
+    const durability = this.#durabilityOf(options)
+    const { maxRetries = 10 } = options
+    if (!Number.isSafeInteger(maxRetries) || maxRetries < 0) {
+      throw invalidOption('maxRetries', `${describe(maxRetries)} was given, allowed is a count`)
+    }
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#runTransaction(work, durability)
+      } catch (error) {
+        const conflict = error instanceof KintsugiError && error.code === 'KINTSUGI_CONFLICT'
+        if (!conflict || attempt === maxRetries) throw error
+        this.#parts.telemetry.counters.conflicts++
+      }
+    }
+  }
+
+  /** Makes every commit so far survive power loss, whatever its durability. */
+  async flush(): Promise<void> {
+    await this.#queue().flush()
+  }
+
+  /** Makes the backend durable by itself, so that the next opening replays nothing before this. */
+  async persist(): Promise<void> {
+    await this.#queue().drain()
+    await this.#writer().persister.persist()
+  }
+
+  /** Repacks the data of a range, or all of it, and gives back free space. */
+  async compact(range: KeyRange & WorkOptions = {}): Promise<void> {
+    checkOptionNames(range, [...rangeNames, 'signal', 'onProgress'])
+    this.#writer()
+    await this.#backend.compact(rangeBytes(range), progressOf(range))
+    await this.persist()
+  }
+
+  /**
+   * Checks the store: `basic` headers and structure, `standard` every reachable page too,
+   * `comprehensive` contents as well. Damage is in the findings, not an exception.
+   */
+  async verify(level: VerifyLevel = 'standard', options: WorkOptions = {}): Promise<Finding[]> {
+    this.#checkOpen()
+    if (!['basic', 'standard', 'comprehensive'].includes(level)) {
+      throw invalidOption('level', `${describe(level)} is unknown; use basic, standard, comprehensive`)
+    }
+    checkOptionNames(options, ['signal', 'onProgress'])
+    const shared = await this.#parts.verifyShared()
+    return [...shared, ...(await this.#backend.verify(level, progressOf(options)))]
+  }
+
+  /** Bytes on disk that a range takes up, roughly. */
+  approximateSize(range: KeyRange = {}): number {
+    this.#checkOpen()
+    checkOptionNames(range, rangeNames)
+    return this.#backend.approximateSize(rangeBytes(range))
+  }
+
+  /** Figures by name: counters of this opening, log, backend. */
+  stats(): Record<string, number> {
+    this.#checkOpen()
+    const { telemetry, writer } = this.#parts
+    return {
+      seq: this.seq,
+      durableSeq: this.#backend.durableSeq,
+      openIterators: this.iterators.size,
+      openSnapshots: this.#snapshots.size,
+      ...telemetry.counters,
+      ...writer?.log.stats(),
+      ...this.#backend.stats()
+    }
+  }
+
+  /**
+   * Waits for writes under way, makes everything durable and gives up the store. Iterators and
+   * snapshots are closed. Closing twice is allowed.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  protected override reads(): PointReads {
+    if (this.#closing !== undefined) this.#checkOpen()
+    return this.#backend
+  }
+
+  protected override openView(): ReadView {
+    this.#checkOpen()
+    return this.#backend.readView()
+  }
+
+  async #close(): Promise<void> {
+    const { writer, telemetry, shutDown } = this.#parts
+    telemetry.emit('closing')
+    process.off('exit', this.#atExit)
+    this.closeIterators()
+    for (const snapshot of this.#snapshots) snapshot.close()
+    let failure: unknown
+    try {
+      await this.#finishWrites()
+    } catch (error) {
+      failure = error
+    }
+    writer?.queue.close(notOpen())
+    await shutDown(writer !== undefined && failure === undefined)
+    telemetry.emit('closed')
+    if (failure !== undefined) throw failure
+  }
+
+  /** Everything acknowledged is durable afterwards; twice persisted, the log can go (rule B1). */
+  async #finishWrites(): Promise<void> {
+    const { writer } = this.#parts
+    if (writer === undefined) return
+    await writer.queue.drain()
+    await writer.persister.close()
+    if (writer.queue.failure !== undefined) return
+    await writer.queue.flush()
+    await writer.persister.persist()
+    await writer.persister.persist()
+  }
+
+  async #runTransaction<T>(
+    work: (tx: Transaction<K, V>) => Promise<T> | T,
+    durability: Durability
+  ): Promise<T> {
+    const queue = this.#queue()
+    const { window, telemetry } = this.#parts
+    queue.recordPending()
+    const snapshot = new Snapshot<Buffer, Buffer>(this.openView(), 'buffer', 'buffer', (closed) =>
+      this.#snapshots.delete(closed)
+    )
+    this.#snapshots.add(snapshot)
+    const tx = new Transaction<K, V>(snapshot, window, this.#decoders())
+    try {
+      const result = await work(tx)
+      const operations = tx.operations()
+      if (operations.length > 0) {
+        await queue.commit(encode(operations), operations.length, durability, () => tx.validate())
+      }
+      telemetry.counters.transactions++
+      return result
+    } finally {
+      tx.end()
+    }
+  }
+
+  #decoders(): Decoders<K, V> {
+    // The casts hold because K and V are fixed by the encodings where the store is opened.
+    return {
+      key: (bytes) => (this.keyEncoding === 'utf8' ? bytes.toString() : bytes) as K,
+      value: (bytes) => (this.valueEncoding === 'utf8' ? bytes.toString() : bytes) as V
+    }
+  }
+
+  #commitSync(operations: readonly Operation[], options: WriteOptions | undefined): void {
+    const queue = this.#queue()
+    if (!this.#backend.capabilities.syncWrite) {
+      throw new KintsugiError(
+        'KINTSUGI_NOT_SUPPORTED',
+        'this backend applies writes asynchronously, so it has no synchronous ones; await put'
+      )
+    }
+    const durability = this.#durabilityOf(options)
+    const checked = checkOperations(operations)
+    if (checked.length > 0) queue.commitSync(encode(checked), checked.length, durability)
+  }
+
+  #durabilityOf(options: WriteOptions | undefined): Durability {
+    const durability = options?.durability
+    if (durability === undefined) return this.#durability
+    if (durabilities.includes(durability)) return durability
+    throw invalidOption('durability', `${describe(durability)} was given, allowed is sync, os, memory`)
+  }
+
+  #queue(): CommitQueue {
+    return this.#writer().queue
+  }
+
+  #writer(): NonNullable<StoreParts['writer']> {
+    this.#checkOpen()
+    const { writer } = this.#parts
+    if (writer !== undefined) return writer
+    throw new KintsugiError('KINTSUGI_READ_ONLY', 'the store is open read-only', {
+      path: this.path
+    })
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw notOpen()
+  }
+}
+
+function notOpen(): KintsugiError {
+  return new KintsugiError('KINTSUGI_NOT_OPEN', 'the store is closed; open it again')
+}
+
+function checkOperations(operations: readonly Operation[]): BatchOperation[] {
+  if (!Array.isArray(operations)) {
+    throw new KintsugiError(
+      'KINTSUGI_INVALID_ARGUMENT',
+      `a batch must be an array of operations, ${describe(operations)} was given`
+    )
+  }
+  return operations.map(checkOperation)
+}
+
+function checkOperation(operation: Operation): BatchOperation {
+  switch (operation?.type) {
+    case 'put':
+      return { type: 'put', key: keyBytes(operation.key), value: valueBytes(operation.value) }
+    case 'del':
+      return { type: 'del', key: keyBytes(operation.key) }
+    case 'clear':
+      return { type: 'clear', range: rangeBytes(operation) }
+    default:
+      throw new KintsugiError(
+        'KINTSUGI_INVALID_ARGUMENT',
+        `an operation needs type 'put', 'del' or 'clear', ${describe(operation)} was given`
+      )
+  }
+}
+
+function encode(operations: readonly BatchOperation[]): Buffer {
+  const bytes = batchBytes(operations)
+  if (bytes <= limits.batchBytes) return encodeBatch(operations)
+  throw new KintsugiError(
+    'KINTSUGI_BATCH_TOO_LARGE',
+    `a batch has ${bytes} bytes, at most ${limits.batchBytes} are allowed; nothing was written`
+  )
+}
+
+function progressOf(options: WorkOptions): Progress {
+  const { signal, onProgress } = options
+  return {
+    signal,
+    report(done, total, unit) {
+      if (signal?.aborted === true) throw aborted(signal)
+      onProgress?.(done, total, unit)
+    }
+  }
+}
