@@ -1,4 +1,5 @@
-export { open, type OpenOptions } from './open.js'
+export { open, repair, type OpenOptions, type RepairOptions } from './open.js'
+export type { RepairReport } from './recovery/repair.js'
 export { KintsugiError, type ErrorCode, type ErrorFacts, type Severity } from './errors.js'
 export type { Durability, Encoding, StoreOptions, WalRecoveryMode } from './options.js'
 export type { Store, Operation, WriteOptions, WorkOptions } from './store/store.js'

@@ -11,8 +11,9 @@ import {
   resolveOptions,
   type StoreOptions
 } from './options.js'
-import { openStore } from './store/open-store.js'
-import type { Store } from './store/store.js'
+import { repairStore, type RepairReport } from './recovery/repair.js'
+import { openStore, type OpenRequest } from './store/open-store.js'
+import { progressOf, type Store, type WorkOptions } from './store/store.js'
 import { NodeVfs } from './vfs/node-vfs.js'
 import type { Vfs } from './vfs/vfs.js'
 
@@ -46,13 +47,40 @@ export async function open<const O extends OpenOptions = Record<never, never>>(
   path: string,
   options?: O
 ): Promise<Store<Decoded<'keyEncoding', O>, Decoded<'valueEncoding', O>>> {
+  const store = await openStore(requestOf(path, options ?? {}))
+  // The encodings that were asked for decide what comes out, which the type says.
+  return store as unknown as Store<Decoded<'keyEncoding', O>, Decoded<'valueEncoding', O>>
+}
+
+/** How to repair. */
+export interface RepairOptions
+  extends Pick<OpenOptions, 'native' | 'vfs' | 'clock' | 'random'>, WorkOptions {
+  /** Find out what a repair would save and lose, and change nothing. Default false. */
+  readonly dryRun?: boolean
+}
+
+/**
+ * Repairs a damaged store that nobody has open: rebuilds the data from everything in it that proves
+ * itself, replays the log, verifies the result, and moves the damaged data to `quarantine/`. The
+ * report names every range of keys and every commit that is lost. Rejects like `open`.
+ */
+export async function repair(path: string, options: RepairOptions = {}): Promise<RepairReport> {
+  const { dryRun = false, signal, onProgress, ...rest } = options
+  const request = requestOf(path, { ...rest, createIfMissing: false })
+  if (typeof dryRun !== 'boolean') {
+    throw invalidOption('dryRun', `${describe(dryRun)} was given, allowed is true or false`)
+  }
+  return repairStore(request, dryRun, progressOf({ signal, onProgress }))
+}
+
+/** Checks path and options, and fills in what the real world has. */
+function requestOf(path: string, given: OpenOptions): OpenRequest {
   if (typeof path !== 'string' || path === '') {
     throw new KintsugiError(
       'KINTSUGI_INVALID_ARGUMENT',
       `the path of a store must be a non-empty string, ${describe(path)} was given`
     )
   }
-  const given: OpenOptions = options ?? {}
   checkOptionNames(given, [...optionNames, 'backend', 'native', 'vfs', 'clock', 'random'])
   const { backend, native = true, vfs, clock, random, ...scalars } = given
   if (backend !== undefined && !backendNames.includes(backend)) {
@@ -62,7 +90,7 @@ export async function open<const O extends OpenOptions = Record<never, never>>(
   if (typeof native !== 'boolean') {
     throw invalidOption('native', `${describe(native)} was given, allowed is true or false`)
   }
-  const store = await openStore({
+  return {
     path: vfs === undefined ? resolve(path) : path,
     options: resolveOptions(scalars),
     given: optionNames.filter((name) => scalars[name] !== undefined),
@@ -71,7 +99,5 @@ export async function open<const O extends OpenOptions = Record<never, never>>(
     vfs: vfs ?? new NodeVfs({ native }),
     clock: clock ?? systemClock,
     random: random ?? systemRandom
-  })
-  // The encodings that were asked for decide what comes out, which the type says.
-  return store as unknown as Store<Decoded<'keyEncoding', O>, Decoded<'valueEncoding', O>>
+  }
 }

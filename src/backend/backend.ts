@@ -180,7 +180,7 @@ export interface BackendContext {
 export interface BackendKind {
   readonly name: string
   /** Options that fix the format when a store is created; kept in its identity. */
-  readonly formatOptions: readonly ('pageBytes')[]
+  readonly formatOptions: readonly 'pageBytes'[]
   /** Makes the files of an empty store, durable when it resolves, the directory's entries included. */
   create(context: BackendContext): Promise<Backend>
   open(context: BackendContext): Promise<Backend>
@@ -188,11 +188,7 @@ export interface BackendKind {
    * Offline: reads everything in `source` that proves itself and writes it as a new store of this
    * kind into the context's directory. Never changes the source.
    */
-  salvage(
-    source: string,
-    context: BackendContext,
-    progress: Progress
-  ): Promise<SalvageReport>
+  salvage(source: string, context: BackendContext, progress: Progress): Promise<SalvageReport>
 }
 
 export interface SalvageReport {

@@ -5,7 +5,8 @@ import { putBytes, operationHeaderBytes, writeDelete, writePut } from '../batch/
 import { KintsugiError } from '../errors.js'
 import type { Durability, ResolvedOptions } from '../options.js'
 import type { Telemetry } from '../telemetry/telemetry.js'
-import type { Log, Staged } from '../wal/log.js'
+import type { Log } from '../wal/log.js'
+import type { Staged } from '../wal/staging.js'
 import type { ConflictWindow } from './conflict-window.js'
 
 /** Strength of a durability; a group is handled at the strongest one in it. */

@@ -255,7 +255,10 @@ export class IdentityFile {
 
   #next(change: Partial<Identity>): { identity: Identity; slot: 0 | 1 } {
     const generation = this.#identity.generation + 1
-    return { identity: { ...this.#identity, ...change, generation }, slot: this.#slot === 0 ? 1 : 0 }
+    return {
+      identity: { ...this.#identity, ...change, generation },
+      slot: this.#slot === 0 ? 1 : 0
+    }
   }
 
   #throwFailure(): void {

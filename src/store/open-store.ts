@@ -1,22 +1,30 @@
-import type { Backend, BackendContext, BackendKind, Finding } from '../backend/backend.js'
+import type { Backend, BackendContext, BackendKind } from '../backend/backend.js'
+import { assert } from '../base/assert.js'
 import type { Clock } from '../base/clock.js'
 import type { Random } from '../base/random.js'
 import { Checksum } from '../codec/checksum.js'
 import { KintsugiError } from '../errors.js'
-import { invalidOption, type ResolvedOptions } from '../options.js'
+import type { ResolvedOptions } from '../options.js'
 import { Telemetry, type RecoverySummary } from '../telemetry/telemetry.js'
 import type { Vfs, VfsLock } from '../vfs/vfs.js'
-import { inspectLog } from '../wal/inspect.js'
-import { Log } from '../wal/log.js'
-import { recoverLog } from '../wal/recovery.js'
+import type { Log } from '../wal/log.js'
+import {
+  defaultMaxUnsyncedBytes,
+  defaultWatermarkDelayMs,
+  type LogContext,
+  type SegmentOpened
+} from '../wal/log-context.js'
+import { createLog, recoverLog } from '../wal/recovery.js'
 import type { RecoveryReport } from '../wal/witness.js'
 import { CommitQueue } from './commit-queue.js'
 import { ConflictWindow } from './conflict-window.js'
 import { IdentityFile, loadIdentity, type Identity } from './identity.js'
 import { Persister } from './persister.js'
 import { Store } from './store.js'
+import { verifyShared } from './verify-shared.js'
 import {
   beginCreation,
+  dataDirectory,
   dataName,
   endCreation,
   inspectDirectory,
@@ -44,9 +52,20 @@ const defaultBackend = 'btree'
 
 /** Opens or creates the store of a directory; see `open` for the errors. */
 export async function openStore(request: OpenRequest): Promise<Store> {
+  admit(request)
+  return withLock(request, (opening) =>
+    // Once more under the lock: another process may have created the store meanwhile.
+    admit(request) === 'store' ? openExisting(opening) : createStore(opening)
+  )
+}
+
+/** Runs `work` under the store's lock, which a failure gives up and success keeps. */
+export async function withLock<T>(
+  request: OpenRequest,
+  work: (opening: Opening) => Promise<T>
+): Promise<T> {
   const { vfs, path, options, clock } = request
   const startedMs = clock.now()
-  admit(request)
   if (!options.readOnly) await makeDirectory(vfs, path)
   const lock = vfs.lockSync(`${path}/${lockName}`, {
     exclusive: !options.readOnly,
@@ -54,16 +73,14 @@ export async function openStore(request: OpenRequest): Promise<Store> {
   })
   try {
     const checksum = await Checksum.create()
-    // Once more under the lock: another process may have created the store meanwhile.
-    const opening = { ...request, checksum, lock, startedMs }
-    return admit(request) === 'store' ? await openExisting(opening) : await createStore(opening)
+    return await work({ ...request, checksum, lock, startedMs })
   } catch (error) {
     lock.release()
     throw error
   }
 }
 
-interface Opening extends OpenRequest {
+export interface Opening extends OpenRequest {
   readonly checksum: Checksum
   readonly lock: VfsLock
   readonly startedMs: number
@@ -98,9 +115,9 @@ async function createStore(opening: Opening): Promise<Store> {
   const directory = `${path}/${dataName(kind.name, 1)}`
   vfs.mkdirSync(directory)
   vfs.mkdirSync(`${path}/${walName}`)
-  const epoch = 1
-  const backend = await kind.create(contextOf(opening, directory, storeId, epoch))
-  const log = await Log.create({ ...logParts(opening, storeId), epoch })
+  const backend = await kind.create(contextOf(opening, directory, storeId, 1))
+  const named: { file: IdentityFile | undefined } = { file: undefined }
+  const log = await createLog(logContextOf(opening, storeId, named))
   await vfs.syncDirectory(path)
   const identity: Identity = {
     generation: 0,
@@ -108,15 +125,28 @@ async function createStore(opening: Opening): Promise<Store> {
     backend: kind.name,
     format,
     dataGeneration: 1,
-    epoch,
+    epoch: 1,
     syncedSeq: 0,
-    log: log.identity(),
+    log: { floor: log.floorFor(0), activeSegment: log.floorFor(0).segment, cleanMark: undefined },
     features: 0
   }
   const identityFile = await IdentityFile.create(vfs, path, checksum, identity)
+  named.file = identityFile
   await endCreation(vfs, path)
-  const recovery = { ...emptySummary, created: true, durationMs: clock.now() - opening.startedMs }
+  const recovery = { ...newStore, durationMs: clock.now() - opening.startedMs }
   return assemble(opening, identityFile, backend, log, recovery)
+}
+
+const newStore: Omit<RecoverySummary, 'durationMs'> = {
+  created: true,
+  clean: true,
+  replayedCommits: 0,
+  replayedBytes: 0,
+  seq: 0,
+  droppedBytes: 0,
+  droppedFirstSeq: undefined,
+  warnings: [],
+  epoch: 1
 }
 
 /** Opens the backend where it is durable and replays the log from there: one path for all. */
@@ -130,8 +160,10 @@ async function openExisting(opening: Opening): Promise<Store> {
     await identityFile.confirm()
     await endCreation(vfs, path)
   }
-  const recovered = await recover(opening, identityFile)
-  const { backend, log, report } = recovered
+  const directory = dataDirectory(path, loaded.identity)
+  if (vfs.statSync(directory) === undefined) throw missingData(directory)
+  const { backend, log, report, statement } = await recover(opening, identityFile, directory)
+  if (log !== undefined) await identityFile.update(statement)
   const recovery: RecoverySummary = {
     created: false,
     clean: report.clean,
@@ -152,44 +184,213 @@ export interface Recovered {
   /** Undefined where the store is read-only. */
   readonly log: Log | undefined
   readonly report: RecoveryReport
+  /** What the identity has to state before the first acknowledgement (rule S2). */
+  readonly statement: Partial<Identity>
 }
 
-/** Backend and log in agreement, all of it durable and stated in the identity (rules F4, S2). */
+/** Brings the backend in a directory and the log into agreement, durably (rule F4). */
 export async function recover(
   opening: Opening,
-  identityFile: IdentityFile
+  identityFile: IdentityFile,
+  directory: string
 ): Promise<Recovered> {
-  const { vfs, path, options } = opening
+  const { options } = opening
   const { current: identity } = identityFile
   const kind = await opening.loadBackend(identity.backend)
   const storeId = Buffer.from(identity.storeId, 'hex')
-  const logContext = logContextOf(opening, storeId, identityFile)
-  // Above every epoch that anything on disk was written in.
-  const epoch = Math.max(identity.epoch, await highestLogEpoch(logContext)) + 1
-  const directory = dataDirectory(path, identity)
-  if (vfs.statSync(directory) === undefined) throw missingData(directory)
-  const backend = await kind.open(contextOf(opening, directory, storeId, epoch))
+  // Nothing is written in this epoch before the identity states it.
+  const epoch = identity.epoch + 1
+  const backend = await kind.open(contextOf(opening, directory, storeId, epoch, identity.format))
   try {
-    const witness = {
-      ...identity.log,
-      epoch: identity.epoch,
-      syncedSeq: identity.syncedSeq,
-      durableSeq: backend.durableSeq
+    const { log, report, opened } = await recoverLog(
+      logContextOf(opening, storeId, { file: identityFile }),
+      {
+        witness: {
+          ...identity.log,
+          epoch: identity.epoch,
+          syncedSeq: identity.syncedSeq,
+          durableSeq: backend.durableSeq
+        },
+        mode: options.walRecoveryMode,
+        readOnly: options.readOnly,
+        sink: replayInto(backend)
+      }
+    )
+    const statement = {
+      epoch: Math.max(epoch, opened.epoch),
+      syncedSeq: opened.syncedSeq,
+      log: { ...identity.log, activeSegment: opened.segment }
     }
-    const apply = replayInto(backend)
-    const { log, report } = await recoverLog(logContext, {
-      witness,
-      epoch,
-      mode: options.walRecoveryMode,
-      readOnly: options.readOnly,
-      apply
-    })
-    if (log !== undefined) {
-      await identityFile.update({ epoch, syncedSeq: log.syncedSeq, log: log.identity() })
-    }
-    return { backend, log, report }
+    return { backend, log, report, statement }
   } catch (error) {
     await backend.close()
     throw error
+  }
+}
+
+/** Feeds the log's commits to the backend; a page that is not in memory is waited for. */
+function replayInto(backend: Backend) {
+  return (bytes: Buffer, start: number, end: number, seq: number): void | Promise<void> => {
+    const loading = backend.prepare(bytes, start, end)
+    return loading === undefined
+      ? backend.apply(bytes, start, end, seq)
+      : loading.then(() => backend.apply(bytes, start, end, seq))
+  }
+}
+
+function checkFormat(opening: Opening, identity: Identity): void {
+  const { path, backend, given, options } = opening
+  if (backend !== undefined && backend !== identity.backend) {
+    throw new KintsugiError(
+      'KINTSUGI_BACKEND_MISMATCH',
+      `the store in ${path} was created with backend '${identity.backend}' and cannot be opened ` +
+        `with '${backend}'; leave the option out, or export and import the data`,
+      { path, option: 'backend' }
+    )
+  }
+  for (const [name, value] of Object.entries(identity.format)) {
+    const wanted = options[name as keyof ResolvedOptions]
+    if (!given.includes(name) || wanted === value) continue
+    throw new KintsugiError(
+      'KINTSUGI_BACKEND_MISMATCH',
+      `the store in ${path} was created with ${name} ${value}, which cannot be changed to ` +
+        `${String(wanted)}; leave the option out`,
+      { path, option: name }
+    )
+  }
+}
+
+function missingData(directory: string): KintsugiError {
+  return new KintsugiError(
+    'KINTSUGI_CORRUPTION',
+    `${directory} is missing although the store names it as its data; put it back from a backup, ` +
+      'nothing was changed',
+    { path: directory }
+  )
+}
+
+export function contextOf(
+  opening: Opening,
+  directory: string,
+  storeId: Uint8Array,
+  epoch: number,
+  format: Identity['format'] = {}
+): BackendContext {
+  const { vfs, checksum, clock, options } = opening
+  return {
+    vfs,
+    directory,
+    storeId,
+    checksum,
+    clock,
+    options: { ...options, ...format },
+    readOnly: options.readOnly,
+    epoch,
+    recovering: true
+  }
+}
+
+/** `named.file` is where a switch to a new segment after a failure is stated (rule S2). */
+function logContextOf(
+  opening: Opening,
+  storeId: Uint8Array,
+  named: { readonly file: IdentityFile | undefined }
+): LogContext {
+  const { vfs, path, checksum, clock, random, options } = opening
+  const change = (opened: SegmentOpened): Partial<Identity> => {
+    assert(named.file !== undefined, 'the log switches segments in a store that exists')
+    const identity = named.file.current
+    return {
+      epoch: Math.max(identity.epoch, opened.epoch),
+      syncedSeq: opened.syncedSeq,
+      log: { ...identity.log, activeSegment: opened.segment }
+    }
+  }
+  return {
+    vfs,
+    directory: `${path}/${walName}`,
+    storeId,
+    checksum,
+    clock,
+    random,
+    options: {
+      segmentBytes: options.walSegmentBytes,
+      maxUnsyncedBytes: defaultMaxUnsyncedBytes,
+      watermarkDelayMs: defaultWatermarkDelayMs
+    },
+    segmentOpened: {
+      async: async (opened) => named.file?.update(change(opened)),
+      sync: (opened) => named.file?.updateSync(change(opened))
+    }
+  }
+}
+
+function warningsOf(report: RecoveryReport): string[] {
+  const range = (item: { firstSeq: number; lastSeq: number }) =>
+    `commits ${item.firstSeq} to ${item.lastSeq}`
+  return [
+    ...report.dropped.map(
+      (loss) => `${loss.path} at ${loss.offset}: ${loss.reason}, ${range(loss)} are not there`
+    ),
+    ...report.findings.map(
+      (finding) => `${finding.path} at ${finding.offset}: ${finding.kind}, ${range(finding)}`
+    )
+  ]
+}
+
+/** The store as an object, around parts that are ready. */
+function assemble(
+  opening: Opening,
+  identityFile: IdentityFile,
+  backend: Backend,
+  log: Log | undefined,
+  recovery: RecoverySummary
+): Store {
+  const { path, options, clock, vfs, checksum, lock } = opening
+  const telemetry = new Telemetry(path)
+  const window = new ConflictWindow()
+  let writer
+  if (log !== undefined) {
+    const lastSeq = log.committedSeq
+    const queue = new CommitQueue(log, backend, window, clock, telemetry, options, lastSeq)
+    const persister = new Persister(backend, log, queue, identityFile, clock, telemetry, options)
+    writer = { log, queue, persister }
+  }
+  const store = new Store({
+    path,
+    options,
+    backend,
+    writer,
+    window,
+    telemetry,
+    recovery,
+    verifyShared: () => verifyShared(vfs, path, checksum, identityFile.current),
+    shutDown: (clean) => shutDown(identityFile, backend, log, lock, clean)
+  })
+  // Listeners can only be there once the caller has the store.
+  setImmediate(() => telemetry.emit('recovery', recovery))
+  return store
+}
+
+/** Ends log, backend and lock, in this order; the first failure is reported after all of it. */
+async function shutDown(
+  identityFile: IdentityFile,
+  backend: Backend,
+  log: Log | undefined,
+  lock: VfsLock,
+  clean: boolean
+): Promise<void> {
+  try {
+    const cleanMark = await log?.close({ clean })
+    if (log !== undefined && cleanMark !== undefined) {
+      const { log: witness } = identityFile.current
+      await identityFile.update({ log: { ...witness, cleanMark }, syncedSeq: cleanMark.seq })
+    }
+  } finally {
+    try {
+      await backend.close()
+    } finally {
+      lock.release()
+    }
   }
 }

@@ -125,7 +125,10 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
       throw invalidOption('reverse', `${describe(reverse)} was given, allowed is true or false`)
     }
     if (!Number.isSafeInteger(limit) || limit < -1) {
-      throw invalidOption('limit', `${describe(limit)} was given, allowed is a count, or -1 for all`)
+      throw invalidOption(
+        'limit',
+        `${describe(limit)} was given, allowed is a count, or -1 for all`
+      )
     }
     if (signal !== undefined && !(signal instanceof AbortSignal)) {
       throw invalidOption('signal', `${describe(signal)} was given, allowed is an AbortSignal`)

@@ -1,12 +1,17 @@
 import { KintsugiError } from '../errors.js'
 import type { Vfs } from '../vfs/vfs.js'
-import { slotNames } from './identity.js'
+import { slotNames, type Identity } from './identity.js'
 
 /** Names in a store's directory. */
 export const lockName = 'LOCK'
 export const creatingName = 'CREATING'
 export const walName = 'wal'
 const dataPattern = /^[a-z]+-\d+$/
+
+/** Directory with the live data of a store (rule S4). */
+export function dataDirectory(path: string, identity: Identity): string {
+  return `${path}/${dataName(identity.backend, identity.dataGeneration)}`
+}
 
 export function dataName(backend: string, dataGeneration: number): string {
   return `${backend}-${dataGeneration}`
@@ -21,7 +26,9 @@ export function inspectDirectory(vfs: Vfs, path: string): DirectoryState {
   if (stat === undefined) return 'missing'
   if (!stat.isDirectory) return 'foreign'
   // A mount point of its own has lost+found; a creator that died early leaves only its lock.
-  const names = vfs.readdirSync(path).filter((name) => name !== 'lost+found' && name !== lockName)
+  const names = vfs
+    .readdirSync(path)
+    .filter((name) => name !== 'lost+found' && name !== lockName && name !== `${lockName}.owner`)
   if (names.length === 0) return 'empty'
   if (slotNames.some((slot) => names.includes(slot))) return 'store'
   if (names.includes(creatingName)) return 'half-created'
@@ -81,7 +88,8 @@ export async function endCreation(vfs: Vfs, path: string): Promise<void> {
   await vfs.syncDirectory(path)
 }
 
-function removeTree(vfs: Vfs, path: string): void {
+/** Removes a directory with all it holds; only for what can be made again. */
+export function removeTree(vfs: Vfs, path: string): void {
   for (const name of vfs.readdirSync(path)) {
     const child = `${path}/${name}`
     if (vfs.statSync(child)?.isDirectory === true) removeTree(vfs, child)

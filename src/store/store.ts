@@ -12,7 +12,14 @@ import {
 } from '../options.js'
 import type { RecoverySummary, StoreEvents, Telemetry } from '../telemetry/telemetry.js'
 import type { Log } from '../wal/log.js'
-import { keyBytes, rangeBytes, rangeNames, valueBytes, type Bytes, type KeyRange } from './arguments.js'
+import {
+  keyBytes,
+  rangeBytes,
+  rangeNames,
+  valueBytes,
+  type Bytes,
+  type KeyRange
+} from './arguments.js'
 import type { CommitQueue } from './commit-queue.js'
 import type { ConflictWindow } from './conflict-window.js'
 import { aborted } from './iterator.js'
@@ -60,7 +67,7 @@ export interface StoreParts {
   readonly telemetry: Telemetry
   readonly recovery: RecoverySummary
   /** Checks what is not the backend's: identity slots and log. */
-  readonly verifyShared: () => Promise<Finding[]>
+  readonly verifyShared: () => Promise<readonly Finding[]>
   /** Writes the clean-close mark and gives up lock and files; called last, once. */
   readonly shutDown: (clean: boolean) => Promise<void>
 }
@@ -230,7 +237,10 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
   async verify(level: VerifyLevel = 'standard', options: WorkOptions = {}): Promise<Finding[]> {
     this.#checkOpen()
     if (!['basic', 'standard', 'comprehensive'].includes(level)) {
-      throw invalidOption('level', `${describe(level)} is unknown; use basic, standard, comprehensive`)
+      throw invalidOption(
+        'level',
+        `${describe(level)} is unknown; use basic, standard, comprehensive`
+      )
     }
     checkOptionNames(options, ['signal', 'onProgress'])
     const shared = await this.#parts.verifyShared()
@@ -362,7 +372,10 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     const durability = options?.durability
     if (durability === undefined) return this.#durability
     if (durabilities.includes(durability)) return durability
-    throw invalidOption('durability', `${describe(durability)} was given, allowed is sync, os, memory`)
+    throw invalidOption(
+      'durability',
+      `${describe(durability)} was given, allowed is sync, os, memory`
+    )
   }
 
   #queue(): CommitQueue {
@@ -422,7 +435,8 @@ function encode(operations: readonly BatchOperation[]): Buffer {
   )
 }
 
-function progressOf(options: WorkOptions): Progress {
+/** The caller's wishes in the form that backends take. */
+export function progressOf(options: WorkOptions): Progress {
   const { signal, onProgress } = options
   return {
     signal,

@@ -82,6 +82,16 @@ export class Log {
     return this.#writer.syncedSeq
   }
 
+  /** Bytes of frames that no sync covers yet. */
+  get unsyncedBytes(): number {
+    return this.#writer.unsyncedBytes
+  }
+
+  /** Bytes of frames since opening. */
+  get committedBytes(): number {
+    return this.#writer.committedBytes
+  }
+
   /** Why writing is impossible at the moment; the next write or sync tries again. */
   get poison(): unknown {
     return this.#writer.poison

@@ -1,0 +1,20 @@
+import type { BackendKind } from '../backend/backend.js'
+import { KintsugiError } from '../errors.js'
+
+/** The one place that names all backends; each is loaded when a store needs it. */
+const loaders = {
+  btree: async (): Promise<BackendKind> => (await import('./btree/btree-backend.js')).btreeKind
+}
+
+export type BackendName = keyof typeof loaders
+
+export const backendNames = Object.keys(loaders) as BackendName[]
+
+/** The backend of that name; a store may name one that only a newer version knows. */
+export async function loadBackend(name: string): Promise<BackendKind> {
+  if (Object.hasOwn(loaders, name)) return loaders[name as BackendName]()
+  throw new KintsugiError(
+    'KINTSUGI_UNSUPPORTED_VERSION',
+    `the store uses backend '${name}', which this version of kintsugi-db does not have`
+  )
+}

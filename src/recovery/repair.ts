@@ -1,0 +1,232 @@
+import type {
+  BackendKind,
+  DamagedRange,
+  Finding,
+  Progress,
+  SalvageReport
+} from '../backend/backend.js'
+import { formatKey } from '../base/bytes.js'
+import { isCorruption, KintsugiError } from '../errors.js'
+import { IdentityFile, loadIdentity, type Identity } from '../store/identity.js'
+import {
+  contextOf,
+  recover,
+  withLock,
+  type Opening,
+  type OpenRequest,
+  type Recovered
+} from '../store/open-store.js'
+import {
+  dataDirectory,
+  dataName,
+  makeDirectory,
+  refuseDirectory,
+  removeTree
+} from '../store/store-directory.js'
+import type { LogLoss } from '../wal/witness.js'
+
+/** What a repair did, or with `dryRun` would do. Also kept in the store as `recovery/…json`. */
+export interface RepairReport {
+  readonly path: string
+  readonly dryRun: boolean
+  /** What was wrong; without errors the data is left as it is. */
+  readonly findings: readonly Finding[]
+  /** The data was rebuilt from what could be read of it. */
+  readonly rebuilt: boolean
+  /** Entries in the store afterwards. */
+  readonly entries: number
+  /** Ranges that could not be read: keys in them are gone, apart from what the log still had. */
+  readonly lost: readonly DamagedRange[]
+  /** Ranges where an older value or a removed key may have come back. */
+  readonly possiblyStale: readonly DamagedRange[]
+  /** Commits that could not be read from the log. */
+  readonly lostCommits: readonly LogLoss[]
+  /** Where the damaged data was moved; nothing is deleted. */
+  readonly quarantine: string | undefined
+}
+
+/**
+ * Offline repair. Reads what proves itself of a damaged store into a new data directory, replays
+ * the log over it, checks the result, and only then lets the identity slots name it (rule S4). The
+ * old data goes to `quarantine/`. A dry run builds the same in a directory that it removes again.
+ */
+export function repairStore(
+  request: OpenRequest,
+  dryRun: boolean,
+  progress: Progress
+): Promise<RepairReport> {
+  return withLock(request, async (opening) => {
+    try {
+      return await new Repair(opening, dryRun, progress).run()
+    } finally {
+      opening.lock.release()
+    }
+  })
+}
+
+class Repair {
+  readonly #opening: Opening
+  readonly #identityFile: IdentityFile
+  readonly #identity: Identity
+
+  constructor(
+    opening: Opening,
+    private readonly dryRun: boolean,
+    private readonly progress: Progress
+  ) {
+    const { vfs, path, checksum } = opening
+    const loaded = loadIdentity(vfs, path, checksum)
+    if (loaded === undefined) throw refuseDirectory(path, 'headless')
+    this.#identity = loaded.identity
+    this.#identityFile = new IdentityFile(vfs, path, checksum, loaded)
+    const options = {
+      ...opening.options,
+      readOnly: dryRun,
+      walRecoveryMode: 'skip-any' as const
+    }
+    this.#opening = { ...opening, options }
+  }
+
+  async run(): Promise<RepairReport> {
+    const { path } = this.#opening
+    const kind = await this.#opening.loadBackend(this.#identity.backend)
+    const source = dataDirectory(path, this.#identity)
+    const findings = await this.#examine(kind, source)
+    const rebuilt = findings.some(({ severity }) => severity === 'error')
+    if (!this.dryRun) await this.#identityFile.confirm()
+    const salvage = rebuilt ? await this.#salvage(kind, source) : undefined
+    const recovered = await recover(
+      this.#opening,
+      this.#identityFile,
+      rebuilt ? this.#target : source
+    )
+    const quarantine = await this.#conclude(recovered, rebuilt ? source : undefined)
+    const report: RepairReport = {
+      path,
+      dryRun: this.dryRun,
+      findings: [...findings, ...(salvage?.findings ?? [])],
+      rebuilt,
+      entries: recovered.backend.stats()['entries'] ?? 0,
+      lost: salvage?.lost ?? [],
+      possiblyStale: salvage?.possiblyStale ?? [],
+      lostCommits: recovered.report.dropped,
+      quarantine
+    }
+    if (!this.dryRun) await this.#keepReport(report)
+    return report
+  }
+
+  /** Damage of the data as findings, a backend that does not even open included. */
+  async #examine(kind: BackendKind, source: string): Promise<Finding[]> {
+    const { vfs } = this.#opening
+    if (vfs.statSync(source) === undefined) {
+      return [finding(`${source} is missing`, source)]
+    }
+    const options = { ...this.#opening.options, readOnly: true }
+    const opening = { ...this.#opening, options }
+    try {
+      const backend = await kind.open(
+        contextOf(opening, source, this.#storeId, this.#identity.epoch, this.#identity.format)
+      )
+      try {
+        return await backend.verify('comprehensive', this.progress)
+      } finally {
+        await backend.close()
+      }
+    } catch (error) {
+      if (!isCorruption(error)) throw error
+      return [finding(error.message, error.facts.path ?? source)]
+    }
+  }
+
+  /** Builds the new data; what an interrupted repair left there is made again. */
+  async #salvage(kind: BackendKind, source: string): Promise<SalvageReport> {
+    const { vfs } = this.#opening
+    if (vfs.statSync(this.#target) !== undefined) removeTree(vfs, this.#target)
+    await makeDirectory(vfs, this.#target)
+    const { epoch, format } = this.#identity
+    const opening = { ...this.#opening, options: { ...this.#opening.options, readOnly: false } }
+    const context = contextOf(opening, this.#target, this.#storeId, epoch + 1, format)
+    return kind.salvage(source, context, this.progress)
+  }
+
+  /**
+   * The rebuilt data becomes the store's own once it is durable and sound; only then is the old
+   * moved away. Returns where to.
+   */
+  async #conclude(recovered: Recovered, replaced: string | undefined): Promise<string | undefined> {
+    const { backend, log, statement } = recovered
+    const { vfs } = this.#opening
+    if (log === undefined) {
+      await backend.close()
+      if (replaced !== undefined) removeTree(vfs, this.#target)
+      return undefined
+    }
+    const synced = (): Promise<void> => Promise.resolve() // recovery has synced the log already
+    await backend.persist(synced)
+    await backend.persist(synced)
+    const remaining = await backend.verify('comprehensive', this.progress)
+    await backend.close()
+    const cleanMark = await log.close({ clean: true })
+    const damaged = remaining.find(({ severity }) => severity === 'error')
+    if (damaged !== undefined) {
+      throw new KintsugiError(
+        'KINTSUGI_CORRUPTION',
+        `the repaired data does not verify: ${damaged.message}; the store was left as it was`,
+        { path: damaged.path }
+      )
+    }
+    const generation = this.#identity.dataGeneration + (replaced === undefined ? 0 : 1)
+    const witness = { ...(statement.log ?? this.#identity.log), cleanMark }
+    await this.#identityFile.update({ ...statement, log: witness, dataGeneration: generation })
+    return replaced === undefined ? undefined : this.#quarantine(replaced)
+  }
+
+  async #quarantine(replaced: string): Promise<string | undefined> {
+    const { vfs, path } = this.#opening
+    if (vfs.statSync(replaced) === undefined) return undefined
+    const place = `${path}/quarantine/${this.#stamp}`
+    await makeDirectory(vfs, place)
+    const destination = `${place}/${dataName(this.#identity.backend, this.#identity.dataGeneration)}`
+    await vfs.rename(replaced, destination)
+    await vfs.syncDirectory(place)
+    await vfs.syncDirectory(path)
+    return destination
+  }
+
+  async #keepReport(report: RepairReport): Promise<void> {
+    const { vfs, path } = this.#opening
+    await makeDirectory(vfs, `${path}/recovery`)
+    const file = await vfs.open(`${path}/recovery/repair-${this.#stamp}.json`, 'create')
+    const text = JSON.stringify(report, (_, value: unknown) => readable(value), 2)
+    try {
+      await file.writeAndDatasync(Buffer.from(`${text}\n`), 0)
+    } finally {
+      await file.close()
+    }
+    await vfs.syncDirectory(`${path}/recovery`)
+  }
+
+  get #target(): string {
+    const { backend, dataGeneration } = this.#identity
+    return `${this.#opening.path}/${dataName(backend, dataGeneration + 1)}`
+  }
+
+  get #storeId(): Buffer {
+    return Buffer.from(this.#identity.storeId, 'hex')
+  }
+
+  /** Time of the repair as part of a file name. */
+  get #stamp(): string {
+    return new Date(this.#opening.startedMs).toISOString().replaceAll(/[:.]/g, '-')
+  }
+}
+
+function finding(message: string, path: string): Finding {
+  return { severity: 'error', kind: 'unreadable', message, path }
+}
+
+/** Keys in a report are written the way messages show them. */
+function readable(value: unknown): unknown {
+  return value instanceof Uint8Array ? formatKey(value) : value
+}
