@@ -35,9 +35,10 @@ export interface Backend {
 
   /**
    * Applies a prepared batch; the bytes may be reused as soon as it returns. Sequence numbers rise
-   * by one from call to call. Infallible where `syncWrite` is true; otherwise it returns a promise.
+   * from call to call, by one unless a recovery gave some up. Infallible: what could fail was done
+   * by `prepare`.
    */
-  apply(bytes: Buffer, start: number, end: number, seq: number): void | Promise<void>
+  apply(bytes: Buffer, start: number, end: number, seq: number): void
 
   /** The current state, or rather what it is at this moment; stays valid until closed. */
   readView(): ReadView

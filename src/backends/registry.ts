@@ -3,7 +3,7 @@ import { KintsugiError } from '../errors.js'
 
 /** The one place that names all backends; each is loaded when a store needs it. */
 const loaders = {
-  btree: async (): Promise<BackendKind> => (await import('./btree/btree-backend.js')).btreeKind
+  btree: async (): Promise<BackendKind> => (await import('./btree/btree-kind.js')).btreeKind
 }
 
 export type BackendName = keyof typeof loaders

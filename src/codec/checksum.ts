@@ -20,7 +20,8 @@ export class Checksum {
   }
 
   static async create(): Promise<Checksum> {
-    return new Checksum((await xxhash()).h64Raw)
+    const { h64Raw } = await xxhash()
+    return new Checksum((bytes, seed) => h64Raw(bytes, seed))
   }
 
   /** Hashes all bytes, with the two halves of the seed as unsigned 32-bit numbers. */

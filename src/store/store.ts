@@ -263,7 +263,7 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
       durableSeq: this.#backend.durableSeq,
       openIterators: this.iterators.size,
       openSnapshots: this.#snapshots.size,
-      ...telemetry.counters,
+      ...telemetry.counters.asRecord(),
       ...writer?.log.stats(),
       ...this.#backend.stats()
     }

@@ -51,6 +51,10 @@ export class Counters {
   persistFailures = 0
   stalls = 0
   stallMs = 0
+
+  asRecord(): Record<string, number> {
+    return Object.fromEntries(Object.entries(this) as [string, number][])
+  }
 }
 
 const eventNames: readonly (keyof StoreEvents)[] = [

@@ -87,7 +87,7 @@ export class SegmentStock {
 
   /** Starts preparing the next blank in the background, unless there is one. */
   refill(): void {
-    if (!this.#blank && !this.#refilling && !this.#closed) this.#startRefill()
+    if (!this.#blank && !this.#refilling && !this.#closed) void this.#startRefill()
   }
 
   /** Never rejects: without a blank afterwards, `lastRefillError` says why. */
