@@ -14,7 +14,7 @@ import {
   valueBytesShift
 } from './format.js'
 import type { PageBytes } from './format.js'
-import { entryAt, entryBytes, headOf } from './read.js'
+import { entryAt, entryBytes, freeBytes, headOf } from './read.js'
 
 /** A fence key; cut ones are inexact. */
 export interface Fence {
@@ -60,6 +60,22 @@ export class PageEditor {
     const lowOffset = low === undefined ? 0 : this.#writeFence(memory, base, low)
     const highOffset = high === undefined ? 0 : this.#writeFence(memory, base, high)
     memory.u32[(base + 8) >>> 2] = lowOffset | (highOffset << 16)
+  }
+
+  /** Replaces one fence. Where there is no room for the new one the side is left open. */
+  setFence(memory: PageBytes, base: number, high: boolean, fence: Fence | undefined): void {
+    const word = base >>> 2
+    const u32 = memory.u32
+    const shift = high ? 16 : 0
+    // Removing the old fence may move the new one's bytes when they are a view of this page.
+    const copy = fence && { key: Buffer.from(fence.key), inexact: fence.inexact }
+    const old = fenceAt(memory, base, high)
+    u32[word + 1] += fenceBytes(old) << 16
+    u32[word + 2] &= ~(0xffff << shift)
+    if (copy === undefined || fenceBytes(copy) > freeBytes(memory, base)) return
+    const slotsEnd = regionHeaderBytes + (u32[word] & 0xffff) * slotBytes
+    if ((u32[word + 1] & 0xffff) - slotsEnd < fenceBytes(copy)) this.compact(memory, base)
+    u32[word + 2] |= this.#writeFence(memory, base, copy) << shift
   }
 
   /**
@@ -115,6 +131,22 @@ export class PageEditor {
     )
   }
 
+  /** Inserts a copy of another page's entry, for which there is room, and returns where it is. */
+  insertCopy(
+    memory: PageBytes,
+    base: number,
+    index: number,
+    source: PageBytes,
+    sourceEntry: number
+  ): number {
+    const bytes = entryBytes(source, sourceEntry)
+    const entry = this.reserve(memory, base, index, bytes)
+    assert(entry >= 0, 'an entry is copied into a page without room for it')
+    copyWords(memory.u32, entry >>> 2, source.u32, sourceEntry >>> 2, bytes >>> 2)
+    this.finishInsert(memory, base, index)
+    return entry
+  }
+
   /** Removes the entries `from` to `to` - 1. Their bytes become holes. */
   remove(memory: PageBytes, base: number, from: number, to: number): void {
     const u32 = memory.u32
@@ -135,7 +167,8 @@ export class PageEditor {
     const slots = word + (regionHeaderBytes >>> 2)
     u32.copyWithin(slots + 2 * from, slots + 2 * to, slots + 2 * count)
     const left = count - (to - from)
-    u32[word] = left | (u32[word] & 0xffff_0000)
+    const prefix = left > (u32[word + 3] & floorFlag) ? u32[word] & 0xffff_0000 : 0
+    u32[word] = left | prefix
     u32[word + 1] = heapStart | (holes << 16)
   }
 

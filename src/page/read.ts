@@ -130,6 +130,26 @@ export function searchPage(
   return searchRun(memory, base, low + 1, head, prefix, key, start, end, longKeys)
 }
 
+/**
+ * The entry that a search would compare with first, or -1: found by heads alone, so that its memory
+ * can be asked for ahead of time.
+ */
+export function candidateEntry(memory: PageBytes, base: number, key: Uint8Array): number {
+  const u32 = memory.u32
+  const counts = u32[base >>> 2]
+  const count = counts & 0xffff
+  const head = headOf(key, counts >>> 16, key.length)
+  const slots = (base + regionHeaderBytes) >>> 2
+  let low = 0
+  let high = count
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (u32[slots + 2 * middle] < head) low = middle + 1
+    else high = middle
+  }
+  return low === count ? -1 : base + u32[slots + 2 * low + 1]
+}
+
 /** The search among entries that share a head, from `low` on. */
 function searchRun(
   memory: PageBytes,

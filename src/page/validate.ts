@@ -56,7 +56,7 @@ export function validatePage(
     const wrong = checkKey(memory, base, i, prefix)
     if (wrong !== undefined) return `entry ${i} ${wrong}`
   }
-  if (count <= first && prefix !== 0 && count !== 0) return 'a prefix without keys'
+  if (count <= first && prefix !== 0) return 'a prefix without keys'
   if (used + holes !== sizeBytes - heapStart) return `${used} bytes used, ${holes} in holes`
   return undefined
 }

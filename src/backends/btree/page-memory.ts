@@ -48,6 +48,11 @@ export class PageMemory {
   #pageOf = new Int32Array(0)
   #dirty = new Uint8Array(0)
   #pins = new Int32Array(0)
+  /** Frame → number of the newest preparation when it was kept or filled. */
+  #keptFor = new Float64Array(0)
+  /** Preparations begun, and the oldest of them that is not given up. */
+  #keepNumber = 0
+  #keepFrom = 1
   #freeFrames: number[] = []
   #frameCount = 0
   #hand = 0
@@ -133,6 +138,7 @@ export class PageMemory {
     this.pageTable[pageNo] = frame
     this.#pageOf[frame] = pageNo
     this.touched[frame] = 1
+    this.#keptFor[frame] = this.#keepNumber
     this.unpin(frame)
   }
 
@@ -158,6 +164,7 @@ export class PageMemory {
     this.pageTable[pageNo] = frame
     this.#pageOf[frame] = pageNo
     this.touched[frame] = 1
+    this.#keptFor[frame] = this.#keepNumber
   }
 
   markDirty(frame: number): void {
@@ -186,6 +193,24 @@ export class PageMemory {
     return this.#pins[frame] > 0
   }
 
+  /**
+   * Begins a preparation: what it names through `keep`, and every page that comes into memory
+   * later, its copies among them, stays until the preparation is given up (rule W10).
+   */
+  beginKeep(): void {
+    this.#keepNumber++
+  }
+
+  keep(frame: number): void {
+    this.#keptFor[frame] = this.#keepNumber
+  }
+
+  /** Gives up the oldest preparation, or all of them. */
+  endKeep(all: boolean): void {
+    if (all) this.#keepFrom = this.#keepNumber + 1
+    else if (this.#keepFrom <= this.#keepNumber) this.#keepFrom++
+  }
+
   /** Evicts at most `maxCount` clean frames beyond the budget; true when it holds. */
   trim(maxCount: number): boolean {
     for (let count = 0; count < maxCount; count++) {
@@ -207,6 +232,7 @@ export class PageMemory {
       const frame = hand++
       const pageNo = pageOf[frame]
       if (pageNo === -1 || this.#dirty[frame] === 1 || this.#pins[frame] > 0) continue
+      if (this.#keptFor[frame] >= this.#keepFrom) continue
       if (touched[frame] === 1) {
         touched[frame] = 0
         continue
@@ -238,13 +264,14 @@ export class PageMemory {
       this.#dirty = grown(this.#dirty, new Uint8Array(length))
       this.#pins = grown(this.#pins, new Int32Array(length))
       this.#pageOf = grown(this.#pageOf, new Int32Array(length).fill(-1))
+      this.#keptFor = grown(this.#keptFor, new Float64Array(length))
     }
     this.#frameCount = count
     for (let frame = count - 1; frame >= first; frame--) this.#freeFrames.push(frame)
   }
 }
 
-function grown<T extends Uint8Array | Int32Array>(old: T, replacement: T): T {
+function grown<T extends Uint8Array | Int32Array | Float64Array>(old: T, replacement: T): T {
   replacement.set(old)
   return replacement
 }

@@ -304,6 +304,7 @@ export class Pager {
       availablePages: this.#space.availableCount,
       pendingPages: this.#space.pendingCount,
       heldPages: this.#space.heldCount,
+      freelistPages: this.#space.freelistPageCount,
       liveViews: this.#space.viewCount,
       residentPages: this.memory.residentCount,
       dirtyPages: this.memory.dirtyCount,

@@ -1,0 +1,254 @@
+import type {
+  Backend,
+  BackendCapabilities,
+  BackendContext,
+  DamagedRange,
+  Finding,
+  Progress,
+  ReadView,
+  VerifyLevel
+} from '../../backend/backend.js'
+import { BatchReader } from '../../batch/batch.js'
+import type { ByteRange } from '../../batch/batch.js'
+import { KintsugiError } from '../../errors.js'
+import { ChunkBuilder } from './chunk-builder.js'
+import { DamageMap } from './damage.js'
+import type { PagerOptions } from './data-file-open.js'
+import { ManyReader } from './many-reader.js'
+import { NodeContent } from './node-content.js'
+import { Pager } from './pager.js'
+import { Preparer } from './preparer.js'
+import { estimateShare } from './range-estimate.js'
+import { Reclaimer } from './reclaimer.js'
+import { Tree } from './tree.js'
+import { TreeReader } from './tree-reader.js'
+import { TreeView } from './tree-view.js'
+import { TreeWriter } from './tree-writer.js'
+
+/** Memory is taken in blocks of this size. */
+const slabBytes = 32 * 2 ** 20
+/** Pages reclaimed before the event loop goes on. */
+const reclaimedPerSlice = 256
+
+/** The B+ tree as a backend; see architecture in docs, formats beside this file. */
+export class BtreeBackend implements Backend {
+  readonly capabilities: BackendCapabilities = {
+    syncCursor: true,
+    syncWrite: true,
+    bidirectionalCursor: true
+  }
+
+  readonly pager: Pager
+  readonly tree: Tree
+  readonly #reader: TreeReader
+  readonly #many: ManyReader
+  readonly #writer: TreeWriter
+  readonly #reclaimer: Reclaimer
+  readonly #preparer: Preparer
+  readonly #damage: DamageMap
+  readonly #chunks: ChunkBuilder
+  readonly #batch = new BatchReader(Buffer.alloc(0))
+  /** Sequence number of the first commit with an operation that could not be applied; or 0. */
+  #parkedSeq = 0
+  #parkedOperations = 0
+  #reclaiming: Promise<void> | undefined
+
+  static async create(context: BackendContext): Promise<BtreeBackend> {
+    const content = new NodeContent()
+    return new BtreeBackend(await Pager.create(pagerOptions(context, content)), content)
+  }
+
+  static async open(context: BackendContext): Promise<BtreeBackend> {
+    const content = new NodeContent()
+    return new BtreeBackend(await Pager.open(pagerOptions(context, content)), content)
+  }
+
+  private constructor(pager: Pager, content: NodeContent) {
+    content.setPageBytes(pager.pageBytes)
+    this.pager = pager
+    this.#reader = new TreeReader(pager)
+    this.#many = new ManyReader(pager, this.#reader, content)
+    this.tree = new Tree(pager, this.#reader, content)
+    this.#reclaimer = new Reclaimer(pager, content)
+    this.#writer = new TreeWriter(this.tree, this.#reclaimer)
+    this.#damage = new DamageMap(pager.memory, this.#reader)
+    this.#preparer = new Preparer(this.tree, this.#damage)
+    this.#chunks = new ChunkBuilder(pager.overflow, this.tree.layout.regionBytes)
+  }
+
+  get appliedSeq(): number {
+    return this.tree.appliedSeq
+  }
+
+  get durableSeq(): number {
+    return this.pager.durableSeq
+  }
+
+  get retirableSeq(): number {
+    return this.pager.retirableSeq
+  }
+
+  get dirtyBytes(): number {
+    return this.pager.dirtyBytes
+  }
+
+  prepare(bytes: Buffer, start: number, end: number): undefined | Promise<void> {
+    return this.#preparer.prepare(bytes, start, end)
+  }
+
+  prepareSync(bytes: Buffer, start: number, end: number): void {
+    this.#preparer.prepareSync(bytes, start, end)
+  }
+
+  unprepare(): void {
+    this.#preparer.unprepare()
+  }
+
+  /**
+   * Operations that meet damage, which only happens to batches that were not prepared, are parked:
+   * left out, with `durableSeq` held below the first of them, so that the log keeps them and the
+   * next opening tries again (rule W10).
+   */
+  apply(bytes: Buffer, start: number, end: number, seq: number): void {
+    const batch = this.#batch
+    const writer = this.#writer
+    batch.reset(bytes, start, end)
+    while (batch.next()) {
+      try {
+        writer.apply(batch)
+      } catch (error) {
+        this.#park(error, seq, batch)
+      }
+    }
+    this.tree.appliedSeq = seq
+    this.#preparer.applied()
+    if (!this.#reclaimer.isIdle) this.#startReclaiming()
+  }
+
+  readView(): ReadView {
+    const token = this.pager.retainView(this.tree.state)
+    return new TreeView(this.pager, this.#reader, this.#many, this.#chunks, this.#damage, token)
+  }
+
+  getSync(key: Uint8Array): Buffer | undefined {
+    const { root, height } = this.tree
+    try {
+      return this.#reader.getSync(root, height, key)
+    } catch (error) {
+      throw this.#damage.locate(error, root, height, key)
+    }
+  }
+
+  tryGet(key: Uint8Array): Buffer | undefined | null {
+    return this.#reader.tryGet(this.tree.root, this.tree.height, key)
+  }
+
+  async load(key: Uint8Array): Promise<void> {
+    const { root, height } = this.tree
+    try {
+      if (this.#reader.tryFindValue(root, height, key)) return
+      await this.#reader.loadMissing()
+    } catch (error) {
+      throw this.#damage.locate(error, root, height, key)
+    }
+  }
+
+  tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[] {
+    return this.#many.tryGetMany(this.tree.root, this.tree.height, keys)
+  }
+
+  async persist(syncLog: (seq: number) => Promise<void>): Promise<number> {
+    while (!this.#reclaimer.isIdle) await this.#startReclaiming()
+    this.#settleReclaimed()
+    const { state } = this.tree
+    const appliedSeq =
+      this.#parkedSeq === 0 ? state.appliedSeq : Math.min(state.appliedSeq, this.#parkedSeq - 1)
+    return this.pager.persist({ ...state, appliedSeq }, syncLog)
+  }
+
+  compact(_range: ByteRange, progress: Progress): Promise<void> {
+    progress.report(0, 0, 'pages')
+    return Promise.resolve()
+  }
+
+  approximateSize(range: ByteRange): number {
+    const { usedPages, availablePages } = this.pager.stats()
+    return Math.round(
+      estimateShare(this.tree, range) * (usedPages - availablePages) * this.pager.pageBytes
+    )
+  }
+
+  verify(_level: VerifyLevel, progress: Progress): Promise<Finding[]> {
+    progress.report(0, 0, 'pages')
+    return Promise.resolve([])
+  }
+
+  stats(): Record<string, number> {
+    this.#settleReclaimed()
+    return {
+      ...this.pager.stats(),
+      entries: this.tree.entries,
+      height: this.tree.height,
+      parkedOperations: this.#parkedOperations,
+      unreadablePages: this.#reclaimer.unreadablePages
+    }
+  }
+
+  damagedRanges(): readonly DamagedRange[] {
+    return this.#damage.ranges
+  }
+
+  async close(): Promise<void> {
+    await this.#reclaiming?.catch(() => {})
+    await this.pager.close()
+  }
+
+  #park(error: unknown, seq: number, batch: BatchReader): void {
+    if (!(error instanceof KintsugiError) || error.code === 'KINTSUGI_INTERNAL') throw error
+    const key = batch.bytes.subarray(batch.keyStart, batch.keyEnd)
+    this.#damage.locate(error, this.tree.root, this.tree.height, key)
+    if (this.#parkedSeq === 0) this.#parkedSeq = seq
+    this.#parkedOperations++
+  }
+
+  /** Reclaims what was cut off, in slices; resolves when nothing is left. */
+  #startReclaiming(): Promise<void> {
+    this.#reclaiming ??= this.#reclaim().finally(() => {
+      this.#reclaiming = undefined
+    })
+    // A persist that awaits it sees its failure; otherwise the next persist tries again.
+    this.#reclaiming.catch(() => {})
+    return this.#reclaiming
+  }
+
+  async #reclaim(): Promise<void> {
+    while (!this.#reclaimer.isIdle) {
+      if (this.#reclaimer.step(reclaimedPerSlice)) {
+        await new Promise<void>((resolve) => setImmediate(resolve))
+      } else await this.#reclaimer.load()
+    }
+  }
+
+  #settleReclaimed(): void {
+    this.tree.entries -= this.#reclaimer.entriesFound
+    this.#reclaimer.entriesFound = 0
+  }
+}
+
+function pagerOptions(context: BackendContext, content: NodeContent): PagerOptions {
+  const { vfs, directory, storeId, checksum, epoch, recovering, readOnly, options } = context
+  const { pageBytes, cacheBytes } = options
+  return {
+    vfs,
+    directory,
+    storeId,
+    checksum,
+    content,
+    pageBytes,
+    cacheBytes,
+    slabBytes,
+    epoch,
+    recovering,
+    readOnly
+  }
+}

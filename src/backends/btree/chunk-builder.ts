@@ -1,0 +1,230 @@
+import type { EntryChunk } from '../../backend/backend.js'
+import { entryHeaderBytes, keyBytesMask, regionHeaderBytes } from '../../page/format.js'
+import type { PageBytes } from '../../page/format.js'
+import {
+  entryCount,
+  hasLongKey,
+  hasLongValue,
+  inlineKeyBytes,
+  inlineValueBytes,
+  keyReferenceAt,
+  valueOffset
+} from '../../page/read.js'
+import { readExtentRef } from './node.js'
+import type { Overflow } from './overflow.js'
+import type { ExtentRef } from './page-content.js'
+
+const blockBytes = 65_536
+/** A chunk with values in extents ends once it is larger than this. */
+const maxChunkBytes = 65_536
+/** The words of an entry that say one of its parts is in an extent. */
+const longFlags = 0x8000_8000
+
+/** Copies runs of a leaf's entries into chunks that are the caller's own. */
+export class ChunkBuilder {
+  /** The extent that a call which may not wait answered null for. */
+  missing: ExtentRef | undefined
+
+  readonly #overflow: Overflow
+  readonly #regionBytes: number
+  #block = Buffer.allocUnsafeSlow(blockBytes)
+  #words = new Uint32Array(this.#block.buffer)
+  /** First free byte of the block; a multiple of 4. */
+  #next = 0
+
+  constructor(overflow: Overflow, regionBytes: number) {
+    this.#overflow = overflow
+    this.#regionBytes = regionBytes
+  }
+
+  /**
+   * A chunk of up to `wanted` entries from `index` on, upwards or downwards. Null when an extent
+   * of the very first entry is not in memory and the caller may not wait.
+   */
+  build(
+    page: PageBytes,
+    region: number,
+    index: number,
+    wanted: number,
+    reverse: boolean,
+    keys: boolean,
+    values: boolean,
+    mayWait: boolean
+  ): EntryChunk | null {
+    const u32 = page.u32
+    const slots = (region + regionHeaderBytes) >>> 2
+    let flags = 0
+    for (let i = 0; i < wanted; i++) {
+      const slot = slots + 2 * (reverse ? index - i : index + i)
+      flags |= u32[(region + u32[slot + 1]) >>> 2]
+    }
+    if ((flags & longFlags) !== 0) {
+      return this.#buildLong(page, region, index, wanted, reverse, keys, values, mayWait)
+    }
+    if (keys && values && wanted * 2 > entryCount(page, region)) {
+      return this.#copyHeap(page, region, index, wanted, reverse)
+    }
+    return this.#copyEntries(page, region, index, wanted, reverse, keys, values)
+  }
+
+  /** Most of a page: its heap in one copy. */
+  #copyHeap(
+    page: PageBytes,
+    region: number,
+    index: number,
+    wanted: number,
+    reverse: boolean
+  ): EntryChunk {
+    const u32 = page.u32
+    const heapStart = u32[(region + 4) >>> 2] & 0xffff
+    const length = this.#regionBytes - heapStart
+    const target = this.#reserve(length)
+    this.#block.set(page.u8.subarray(region + heapStart, region + this.#regionBytes), target)
+    const bounds = new Uint32Array(4 * wanted)
+    const step = reverse ? -2 : 2
+    let slot = ((region + regionHeaderBytes) >>> 2) + 2 * index + 1
+    for (let i = 0; i < 4 * wanted; i += 4) {
+      const offset = u32[slot]
+      const word = u32[(region + offset) >>> 2]
+      const key = offset - heapStart + entryHeaderBytes
+      const keyEnd = key + (word & keyBytesMask)
+      const value = (keyEnd + 3) & ~3
+      bounds[i] = key
+      bounds[i + 1] = keyEnd
+      bounds[i + 2] = value
+      bounds[i + 3] = value + (word >>> 16)
+      slot += step
+    }
+    return { count: wanted, bytes: this.#block.subarray(target, target + length), bounds }
+  }
+
+  /** Few entries, or only one half of each: entry by entry, word by word. */
+  #copyEntries(
+    page: PageBytes,
+    region: number,
+    index: number,
+    wanted: number,
+    reverse: boolean,
+    keys: boolean,
+    values: boolean
+  ): EntryChunk {
+    const u32 = page.u32
+    const step = reverse ? -2 : 2
+    const firstSlot = ((region + regionHeaderBytes) >>> 2) + 2 * index + 1
+    let total = 0
+    for (let i = 0, slot = firstSlot; i < wanted; i++, slot += step) {
+      const word = u32[(region + u32[slot]) >>> 2]
+      if (keys) total += ((word & keyBytesMask) + 3) & ~3
+      if (values) total += ((word >>> 16) + 3) & ~3
+    }
+    const start = this.#reserve(total)
+    const words = this.#words
+    const bounds = new Uint32Array(4 * wanted)
+    let at = start >>> 2
+    const first = at
+    for (let i = 0, slot = firstSlot; i < wanted; i++, slot += step) {
+      const entry = (region + u32[slot]) >>> 2
+      const word = u32[entry]
+      const keyBytes = word & keyBytesMask
+      const keyWords = (keyBytes + 3) >>> 2
+      const key = (at - first) << 2
+      if (keys) {
+        for (let j = 0; j < keyWords; j++) words[at + j] = u32[entry + 1 + j]
+        at += keyWords
+      }
+      const value = (at - first) << 2
+      const valueBytes = word >>> 16
+      if (values) {
+        const valueWords = (valueBytes + 3) >>> 2
+        const source = entry + 1 + keyWords
+        for (let j = 0; j < valueWords; j++) words[at + j] = u32[source + j]
+        at += valueWords
+      }
+      bounds[4 * i] = key
+      bounds[4 * i + 1] = keys ? key + keyBytes : key
+      bounds[4 * i + 2] = value
+      bounds[4 * i + 3] = values ? value + valueBytes : value
+    }
+    return { count: wanted, bytes: this.#block.subarray(start, start + total), bounds }
+  }
+
+  /** Entries some of whose keys or values stand in extents. */
+  #buildLong(
+    page: PageBytes,
+    region: number,
+    index: number,
+    wanted: number,
+    reverse: boolean,
+    keys: boolean,
+    values: boolean,
+    mayWait: boolean
+  ): EntryChunk | null {
+    const parts: Uint8Array[] = []
+    const bounds = new Uint32Array(4 * wanted)
+    let total = 0
+    let count = 0
+    while (count < wanted && total < maxChunkBytes) {
+      const slot =
+        ((region + regionHeaderBytes) >>> 2) + 2 * (reverse ? index - count : index + count)
+      const entry = region + page.u32[slot + 1]
+      // Whatever is not in memory ends the chunk, unless it would be empty.
+      const key = keys ? this.#key(page, entry, mayWait && count === 0) : nothing
+      const value = key && values ? this.#value(page, entry, mayWait && count === 0) : nothing
+      if (key === null || value === null) break
+      bounds[4 * count] = total
+      bounds[4 * count + 1] = total + key.length
+      bounds[4 * count + 2] = total + key.length
+      total += key.length + value.length
+      bounds[4 * count + 3] = total
+      parts.push(key, value)
+      count++
+    }
+    if (count === 0) return null
+    const bytes = Buffer.allocUnsafeSlow(total)
+    let at = 0
+    for (const part of parts) {
+      bytes.set(part, at)
+      at += part.length
+    }
+    return { count, bytes, bounds: bounds.subarray(0, 4 * count) }
+  }
+
+  #key(page: PageBytes, entry: number, mayWait: boolean): Uint8Array | null {
+    const word = page.u32[entry >>> 2]
+    if (hasLongKey(word)) return this.#extent(page, keyReferenceAt(entry, word), mayWait)
+    const start = entry + entryHeaderBytes
+    return page.u8.subarray(start, start + inlineKeyBytes(word))
+  }
+
+  #value(page: PageBytes, entry: number, mayWait: boolean): Uint8Array | null {
+    const word = page.u32[entry >>> 2]
+    const at = entry + valueOffset(word)
+    if (hasLongValue(word)) return this.#extent(page, at, mayWait)
+    return page.u8.subarray(at, at + inlineValueBytes(word))
+  }
+
+  #extent(page: PageBytes, at: number, mayWait: boolean): Uint8Array | null {
+    const ref = readExtentRef(page, at)
+    const bytes = this.#overflow.peek(ref.page)
+    if (bytes !== null) return bytes
+    if (mayWait) {
+      return this.#overflow.readSync(ref.page, ref.sizeBytes, ref.sumLow, ref.sumHigh)
+    }
+    this.missing = ref
+    return null
+  }
+
+  /** Room for a chunk in the block: its first byte. */
+  #reserve(length: number): number {
+    if (this.#next + length > blockBytes) {
+      this.#block = Buffer.allocUnsafeSlow(blockBytes)
+      this.#words = new Uint32Array(this.#block.buffer)
+      this.#next = 0
+    }
+    const start = this.#next
+    this.#next += (length + 3) & ~3
+    return start
+  }
+}
+
+const nothing = Buffer.alloc(0)

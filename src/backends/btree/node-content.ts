@@ -1,0 +1,142 @@
+import type { PageBytes } from '../../page/format.js'
+import {
+  entryAt,
+  entryCount,
+  firstKeyIndex,
+  hasLongKey,
+  hasLongValue,
+  inlineKeyBytes,
+  inlineValueBytes,
+  keyReferenceAt,
+  valueOffset
+} from '../../page/read.js'
+import { validatePage } from '../../page/validate.js'
+import {
+  PageHeader,
+  PageKind,
+  extentHeaderBytes,
+  firstDataPage,
+  pageHeaderBytes
+} from './format.js'
+import { childAt, childBytes, readExtentRef } from './node.js'
+import type { ExtentRef, PageContent } from './page-content.js'
+import type { PageSums } from './page-sums.js'
+import type { Slab } from './page-memory.js'
+
+const maxKeyBytes = 65_535
+const maxValueBytes = 2 ** 30
+
+/** What the pager asks about tree pages. */
+export class NodeContent implements PageContent {
+  /** Set for good when a long key is met: until then nobody has to look for them. */
+  longKeysSeen = false
+
+  #regionBytes = 0
+
+  /** The file says its page size when it is opened; nothing is checked before. */
+  setPageBytes(pageBytes: number): void {
+    this.#regionBytes = pageBytes - pageHeaderBytes
+  }
+
+  check(slab: Slab, base: number): string | undefined {
+    const region = base + pageHeaderBytes
+    const wrong = validatePage(slab, region, this.#regionBytes)
+    if (wrong !== undefined) return wrong
+    const kind = slab.u8[base + PageHeader.kind]
+    const level = slab.u8[base + PageHeader.level]
+    const isBranch = kind === PageKind.branch
+    if (isBranch !== level > 0) return `a page of kind ${kind} on level ${level}`
+    if (firstKeyIndex(slab, region) !== (isBranch ? 1 : 0)) return 'floor flag and level disagree'
+    const count = entryCount(slab, region)
+    if (isBranch && count === 0) return 'a branch without children'
+    for (let i = 0; i < count; i++) {
+      const entry = entryAt(slab, region, i)
+      const error = isBranch ? checkChild(slab, entry) : checkValue(slab, entry)
+      if (error !== undefined) return `entry ${i} ${error}`
+      if (hasLongKey(slab.u32[entry >>> 2])) this.longKeysSeen = true
+    }
+    return undefined
+  }
+
+  fillChildSums(slab: Slab, base: number, sums: PageSums): void {
+    const region = base + pageHeaderBytes
+    const count = entryCount(slab, region)
+    for (let i = 0; i < count; i++) {
+      const word = childAt(slab, entryAt(slab, region, i)) >>> 2
+      const pageNo = slab.u32[word]
+      if (!sums.knows(pageNo)) continue
+      slab.u32[word + 1] = sums.low(pageNo)
+      slab.u32[word + 2] = sums.high(pageNo)
+    }
+  }
+
+  eachChild(
+    slab: Slab,
+    base: number,
+    visit: (pageNo: number, sumLow: number, sumHigh: number) => void
+  ): void {
+    const region = base + pageHeaderBytes
+    const count = entryCount(slab, region)
+    for (let i = 0; i < count; i++) {
+      const word = childAt(slab, entryAt(slab, region, i)) >>> 2
+      visit(slab.u32[word], slab.u32[word + 1], slab.u32[word + 2])
+    }
+  }
+
+  eachExtent(slab: Slab, base: number, visit: (ref: ExtentRef) => void): void {
+    eachExtentBetween(slab, base + pageHeaderBytes, 0, 0xffff, visit)
+  }
+}
+
+/** Calls back for the extents that the entries `from` to `to` - 1 of a page refer to. */
+export function eachExtentBetween(
+  page: PageBytes,
+  region: number,
+  from: number,
+  to: number,
+  visit: (ref: ExtentRef) => void
+): void {
+  const end = Math.min(to, entryCount(page, region))
+  for (let i = from; i < end; i++) {
+    const entry = entryAt(page, region, i)
+    const word = page.u32[entry >>> 2]
+    if (hasLongKey(word)) visit(readExtentRef(page, keyReferenceAt(entry, word)))
+    if (hasLongValue(word)) visit(readExtentRef(page, entry + valueOffset(word)))
+  }
+}
+
+function checkChild(page: PageBytes, entry: number): string | undefined {
+  const word = page.u32[entry >>> 2]
+  if (hasLongValue(word) || inlineValueBytes(word) !== childBytes) return 'is no child reference'
+  if (page.u32[childAt(page, entry) >>> 2] < firstDataPage) return 'refers to a meta page'
+  return checkLongKey(page, entry, word)
+}
+
+function checkValue(page: PageBytes, entry: number): string | undefined {
+  const word = page.u32[entry >>> 2]
+  if (hasLongValue(word)) {
+    const wrong = checkRef(page, entry + valueOffset(word), 0, maxValueBytes)
+    if (wrong !== undefined) return wrong
+  }
+  return checkLongKey(page, entry, word)
+}
+
+function checkLongKey(page: PageBytes, entry: number, word: number): string | undefined {
+  if (!hasLongKey(word)) return undefined
+  return checkRef(page, keyReferenceAt(entry, word), inlineKeyBytes(word) + 1, maxKeyBytes)
+}
+
+function checkRef(page: PageBytes, at: number, minBytes: number, maxBytes: number) {
+  const first = page.u32[at >>> 2]
+  const sizeBytes = page.u32[(at + 4) >>> 2]
+  if (first < firstDataPage) return 'refers to an extent in a meta page'
+  if (sizeBytes < minBytes || sizeBytes > maxBytes) {
+    return `refers to an extent of ${sizeBytes} bytes`
+  }
+  return undefined
+}
+
+/** Pages that an extent of `sizeBytes` takes up. */
+export function extentPages(sizeBytes: number, pageBytes: number): number {
+  return Math.ceil((sizeBytes + extentHeaderBytes) / pageBytes)
+}

@@ -1,0 +1,118 @@
+import { PageEditor } from '../../page/edit.js'
+import { entryAt, searchPage } from '../../page/read.js'
+import { maxLevel, pageHeaderBytes } from './format.js'
+import type { NodeContent } from './node-content.js'
+import { NodeLayout, childAt } from './node.js'
+import type { PageMemory, Slab } from './page-memory.js'
+import type { Pager } from './pager.js'
+import type { TreeReader } from './tree-reader.js'
+import type { TreeState } from './tree-state.js'
+
+/** The current state of the tree, and the path of the change being made to it. */
+export class Tree {
+  root: number
+  height: number
+  entries: number
+  appliedSeq: number
+
+  readonly pager: Pager
+  readonly memory: PageMemory
+  readonly layout: NodeLayout
+  readonly editor: PageEditor
+  readonly reader: TreeReader
+  readonly content: NodeContent
+  /** The path of the last descent, by level: page number and index of the entry taken there. */
+  readonly pathPage = new Int32Array(maxLevel + 1)
+  readonly pathIndex = new Int32Array(maxLevel + 1)
+
+  constructor(pager: Pager, reader: TreeReader, content: NodeContent) {
+    this.pager = pager
+    this.memory = pager.memory
+    this.reader = reader
+    this.content = content
+    this.layout = new NodeLayout(pager.pageBytes)
+    this.editor = new PageEditor(this.layout.regionBytes)
+    const { rootPage, height, entries, appliedSeq } = pager.openedState
+    this.root = rootPage
+    this.height = height
+    this.entries = entries
+    this.appliedSeq = appliedSeq
+  }
+
+  get state(): TreeState {
+    return {
+      rootPage: this.root,
+      height: this.height,
+      entries: this.entries,
+      appliedSeq: this.appliedSeq
+    }
+  }
+
+  /** Frame of a page that is in memory, or made so. `level` and the parent's entry say what it is. */
+  frameOf(pageNo: number, level: number, parent: Slab | undefined, sums: number): number {
+    const frame = this.memory.pageTable[pageNo]
+    if (frame >= 0) return frame
+    const low = parent === undefined ? 0 : parent.u32[sums]
+    const high = parent === undefined ? 0 : parent.u32[sums + 1]
+    return this.pager.loadSync(pageNo, level, low, high)
+  }
+
+  slabOf(pageNo: number): Slab {
+    return this.memory.slabs[this.memory.pageTable[pageNo] >> this.memory.slabShift]
+  }
+
+  regionOf(pageNo: number): number {
+    const memory = this.memory
+    const frame = memory.pageTable[pageNo]
+    return ((frame & memory.slabMask) << memory.pageShift) + pageHeaderBytes
+  }
+
+  /** Goes down to the leaf for the key and returns what `searchPage` said there. */
+  descend(key: Uint8Array, start: number, end: number): number {
+    const memory = this.memory
+    const tails = this.reader.tails
+    let pageNo = this.root
+    let sums = 0
+    let slab: Slab | undefined
+    for (let level = this.height - 1; ; level--) {
+      const frame = this.frameOf(pageNo, level, slab, sums)
+      slab = memory.slabs[frame >> memory.slabShift]
+      const region = ((frame & memory.slabMask) << memory.pageShift) + pageHeaderBytes
+      const found = searchPage(slab, region, key, start, end, tails)
+      this.pathPage[level] = pageNo
+      if (level === 0) {
+        this.pathIndex[0] = found >= 0 ? found : ~found
+        return found
+      }
+      const index = found >= 0 ? found : ~found - 1
+      this.pathIndex[level] = index
+      const child = childAt(slab, entryAt(slab, region, index)) >>> 2
+      pageNo = slab.u32[child]
+      sums = child + 1
+    }
+  }
+
+  /**
+   * Makes the pages of the path this generation's own. A page of this generation hangs below pages
+   * of this generation, so mostly one look suffices.
+   */
+  makeWritable(level: number): void {
+    const { pager, memory, pathPage } = this
+    const generation = pager.generation
+    if (memory.generationOf[pathPage[level]] === generation) return
+    for (let at = this.height - 1; at >= level; at--) {
+      const before = pathPage[at]
+      if (memory.generationOf[before] === generation) continue
+      const pageNo = pager.copyOnWrite(before)
+      pathPage[at] = pageNo
+      if (at === this.height - 1) this.root = pageNo
+      else this.setChild(pathPage[at + 1], this.pathIndex[at + 1], pageNo)
+    }
+  }
+
+  /** Points a branch's entry at another page. */
+  setChild(branch: number, index: number, pageNo: number): void {
+    const slab = this.slabOf(branch)
+    slab.u32[childAt(slab, entryAt(slab, this.regionOf(branch), index)) >>> 2] = pageNo
+  }
+}
