@@ -42,6 +42,8 @@ export interface PageContent {
     lowKey: Buffer | undefined,
     highKey: Buffer | undefined
   ): string | undefined
+  /** The bounds a leaf itself claims: from low (inclusive) to high (exclusive); undefined: open. */
+  fences(slab: Slab, base: number): { low: Buffer | undefined; high: Buffer | undefined }
   /** Entries in a leaf page. */
   entryCount(slab: Slab, base: number): number
 }

@@ -17,9 +17,10 @@ import type { Vfs } from '../../../dist/vfs/vfs.js'
  * branch: three words for each child: page, checksum
  */
 export const fanout = 8
-const start = pageHeaderBytes >>> 2
-const leafWords = 5
+export const start = pageHeaderBytes >>> 2
+export const leafWords = 5
 const branchWords = 3
+const toyPageBytes = 4096
 
 export const toyContent: PageContent = {
   check(slab, base) {
@@ -39,7 +40,9 @@ export const toyContent: PageContent = {
     for (let i = 0; i < fanout; i++) {
       const word = (base >>> 2) + start + i * branchWords
       const page = slab.u32[word]
-      if (page !== 0) visit(page, slab.u32[word + 1], slab.u32[word + 2], Buffer.of(i))
+      const level = slab.u8[base + PageHeader.level]
+      const index = slab.u32[firstIndexWord(base)] + i * fanout ** level
+      if (page !== 0) visit(page, slab.u32[word + 1], slab.u32[word + 2], keyOf(index))
     }
   },
   eachExtent(slab, base, visit) {
@@ -50,10 +53,25 @@ export const toyContent: PageContent = {
     }
   },
   checkDeep: () => undefined,
+  fences(slab, base) {
+    const index = slab.u32[firstIndexWord(base)]
+    return { low: keyOf(index), high: keyOf(index + fanout) }
+  },
   entryCount: () => 0
 }
 
-function slotExtent(slab: Slab, word: number): ExtentRef | undefined {
+/** A page's last word says which index it starts with. */
+function firstIndexWord(base: number): number {
+  return (base + toyPageBytes) / 4 - 1
+}
+
+export function keyOf(index: number): Buffer {
+  const key = Buffer.alloc(4)
+  key.writeUInt32BE(index)
+  return key
+}
+
+export function slotExtent(slab: Slab, word: number): ExtentRef | undefined {
   const [page, sizeBytes] = [slab.u32[word + 1], slab.u32[word + 2]]
   if (page === 0) return undefined
   return { page, sizeBytes, sumLow: slab.u32[word + 3], sumHigh: slab.u32[word + 4] }
@@ -69,7 +87,7 @@ export function toyOptions(vfs: Vfs, options: Partial<PagerOptions> = {}): Pager
     storeId,
     checksum,
     content: toyContent,
-    pageBytes: 4096,
+    pageBytes: toyPageBytes,
     cacheBytes: 1 << 20,
     slabBytes: 1 << 18,
     epoch: 1,
@@ -210,6 +228,10 @@ export class ToyTree {
     let own: number
     if (pageNo === 0) {
       own = pager.allocate(level === 0 ? PageKind.leaf : PageKind.branch, level)
+      const { memory } = pager
+      const frame = memory.pageTable[own]
+      const span = fanout ** (level + 1)
+      memory.slabOf(frame).u32[firstIndexWord(memory.baseOf(frame))] = index - (index % span)
     } else {
       this.#page(pageNo, level, low, high)
       own = pager.copyOnWrite(pageNo)
