@@ -52,7 +52,7 @@ export interface StoreOptions {
   walRecoveryMode?: WalRecoveryMode
   /** Budget for pages and large values kept in memory. Default 256 MiB, from 1 MiB. */
   cacheBytes?: number
-  /** Changed bytes in memory that start a background persist. Default 64 MiB. */
+  /** Changed bytes in memory that start a background persist. Default 256 MiB. */
   persistDirtyBytes?: number
   /** Bytes of log since the last persist that start one. Default 128 MiB. */
   persistWalBytes?: number
@@ -107,7 +107,7 @@ const rules: { readonly [Name in keyof ResolvedOptions]: Rule } = {
   walSegmentBytes: whole(16 * MiB, 4 * KiB, GiB, 'bytes'),
   walRecoveryMode: choice(['tolerate-torn-tail', 'absolute', 'point-in-time', 'skip-any']),
   cacheBytes: whole(256 * MiB, MiB, 1024 * GiB, 'bytes'),
-  persistDirtyBytes: whole(64 * MiB, 64 * KiB, 16 * GiB, 'bytes'),
+  persistDirtyBytes: whole(256 * MiB, 64 * KiB, 16 * GiB, 'bytes'),
   persistWalBytes: whole(128 * MiB, 64 * KiB, 64 * GiB, 'bytes'),
   persistIntervalMs: whole(60_000, 100, 2 ** 31 - 1, 'milliseconds'),
   pageBytes: {
