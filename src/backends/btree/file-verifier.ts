@@ -155,8 +155,8 @@ export class FileVerifier {
     const children: { -readonly [K in keyof Child]: Child[K] }[] = []
     this.#content.eachChild(slab, base, (pageNo, sumLow, sumHigh, separator) => {
       const previous = children.at(-1)
-      const lowKey = separator ?? (previous === undefined ? parent.lowKey : undefined)
-      if (previous !== undefined) previous.highKey = lowKey
+      const lowKey = previous === undefined ? parent.lowKey : separator?.low
+      if (previous !== undefined) previous.highKey = separator?.high
       children.push({ pageNo, sumLow, sumHigh, lowKey, highKey: parent.highKey })
     })
     return children

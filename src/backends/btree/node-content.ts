@@ -1,3 +1,6 @@
+import { compareBytes, formatKey } from '../../base/bytes.js'
+import { fenceAt } from '../../page/edit.js'
+import { entryHeaderBytes } from '../../page/format.js'
 import type { PageBytes } from '../../page/format.js'
 import {
   entryAt,
@@ -19,7 +22,7 @@ import {
   pageHeaderBytes
 } from './format.js'
 import { childAt, childBytes, readExtentRef } from './node.js'
-import type { ExtentRef, PageContent } from './page-content.js'
+import type { ExtentRef, PageContent, Separator } from './page-content.js'
 import type { PageSums } from './page-sums.js'
 import type { Slab } from './page-memory.js'
 
@@ -73,19 +76,76 @@ export class NodeContent implements PageContent {
   eachChild(
     slab: Slab,
     base: number,
-    visit: (pageNo: number, sumLow: number, sumHigh: number) => void
+    visit: (
+      pageNo: number,
+      sumLow: number,
+      sumHigh: number,
+      separator: Separator | undefined
+    ) => void
   ): void {
     const region = base + pageHeaderBytes
     const count = entryCount(slab, region)
     for (let i = 0; i < count; i++) {
-      const word = childAt(slab, entryAt(slab, region, i)) >>> 2
-      visit(slab.u32[word], slab.u32[word + 1], slab.u32[word + 2])
+      const entry = entryAt(slab, region, i)
+      const word = childAt(slab, entry) >>> 2
+      const separator = i === 0 ? undefined : separatorOf(slab, entry)
+      visit(slab.u32[word], slab.u32[word + 1], slab.u32[word + 2], separator)
     }
   }
 
   eachExtent(slab: Slab, base: number, visit: (ref: ExtentRef) => void): void {
     eachExtentBetween(slab, base + pageHeaderBytes, 0, 0xffff, visit)
   }
+
+  fences(slab: Slab, base: number): { low: Buffer | undefined; high: Buffer | undefined } {
+    const low = fenceAt(slab, base + pageHeaderBytes, false)
+    const high = fenceAt(slab, base + pageHeaderBytes, true)
+    return { low: low && Buffer.from(low.key), high: high && Buffer.from(high.key) }
+  }
+
+  entryCount(slab: Slab, base: number): number {
+    return entryCount(slab, base + pageHeaderBytes)
+  }
+
+  /** Keys in order is part of `check`; what is left are the bounds. */
+  checkDeep(
+    slab: Slab,
+    base: number,
+    lowKey: Buffer | undefined,
+    highKey: Buffer | undefined
+  ): string | undefined {
+    const region = base + pageHeaderBytes
+    const first = firstKeyIndex(slab, region)
+    const count = entryCount(slab, region)
+    if (count > first) {
+      const lowest = separatorOf(slab, entryAt(slab, region, first))
+      const highest = separatorOf(slab, entryAt(slab, region, count - 1))
+      if (lowKey && lowest.high && compareBytes(lowest.high, lowKey) < 0) {
+        return `its first key ${formatKey(lowest.low)} is below ${formatKey(lowKey)}`
+      }
+      if (highKey && compareBytes(highest.low, highKey) >= 0) {
+        return `its last key ${formatKey(highest.low)} is not below ${formatKey(highKey)}`
+      }
+    }
+    const { low, high } = this.fences(slab, base)
+    if (low && lowKey && compareBytes(low, lowKey) > 0) return 'its low fence is too high'
+    if (high && highKey && compareBytes(high, highKey) < 0) return 'its high fence is too low'
+    return undefined
+  }
+}
+
+/** An entry's key; of a long one, the keys that enclose all that begin like it. */
+function separatorOf(page: PageBytes, entry: number): Separator {
+  const word = page.u32[entry >>> 2]
+  const start = entry + entryHeaderBytes
+  const low = Buffer.from(page.u8.subarray(start, start + inlineKeyBytes(word)))
+  if (!hasLongKey(word)) return { low, high: low }
+  let length = low.length
+  while (length > 0 && low[length - 1] === 0xff) length--
+  if (length === 0) return { low, high: undefined }
+  const high = Buffer.from(low.subarray(0, length))
+  high[length - 1]++
+  return { low, high }
 }
 
 /** Calls back for the extents that the entries `from` to `to` - 1 of a page refer to. */

@@ -9,6 +9,14 @@ export interface ExtentRef {
   readonly sumHigh: number
 }
 
+/** A key between two children; where only its beginning is known, `low` < `high`. */
+export interface Separator {
+  /** No key of the children behind is below. */
+  readonly low: Buffer
+  /** All keys of the children before are below; undefined: nothing is known. */
+  readonly high: Buffer | undefined
+}
+
 /**
  * What the pager needs to know about the inside of tree pages; supplied by the tree. A page is the
  * `pageBytes` at `base` in a slab. All methods but `check` are only called on pages that passed it.
@@ -22,13 +30,19 @@ export interface PageContent {
   /** Writes into a branch page's entries the checksums of those children that `sums` knows. */
   fillChildSums(slab: Slab, base: number, sums: PageSums): void
   /**
-   * Calls back for each child of a branch page, in key order. `lowKey` separates the child from the
-   * one before it; undefined for the first child. For verification and salvage, not for speed.
+   * Calls back for each child of a branch page, in key order. The separator lies between the child
+   * and the one before it; undefined for the first child. For verification and salvage, not for
+   * speed: its keys are copies.
    */
   eachChild(
     slab: Slab,
     base: number,
-    visit: (pageNo: number, sumLow: number, sumHigh: number, lowKey: Buffer | undefined) => void
+    visit: (
+      pageNo: number,
+      sumLow: number,
+      sumHigh: number,
+      separator: Separator | undefined
+    ) => void
   ): void
   /** Calls back for each overflow extent a page refers to, in leaves and in branches. */
   eachExtent(slab: Slab, base: number, visit: (ref: ExtentRef) => void): void

@@ -3,11 +3,15 @@ import { compareBytes } from '../../base/bytes.js'
 import { KeyGaps, type KeyRange } from './key-gaps.js'
 import type { AbandonedTimeline, MetaPage } from './meta.js'
 import { PageBitmap } from './page-bitmap.js'
-import type { PageContent } from './page-content.js'
+import type { PageContent, Separator } from './page-content.js'
 import { Slab } from './page-memory.js'
 import type { FoundPage, SalvageSource } from './salvage-source.js'
 
-/** The entries of one leaf whose keys lie in a range. */
+/**
+ * The entries of one leaf whose keys lie in a range. Ranges of neighbours overlap where a separator
+ * is so long that only its beginning is known: a leaf that is not stale counts whole, and a stale
+ * one gives way to it.
+ */
 export interface SalvagePiece extends KeyRange {
   readonly pageNo: number
   /** The tree does not lead there: its entries may be older than the store's last state. */
@@ -15,7 +19,7 @@ export interface SalvagePiece extends KeyRange {
 }
 
 export interface SalvagePlan {
-  /** Disjoint, in key order. */
+  /** In key order. */
   readonly pieces: readonly SalvagePiece[]
   /** Ranges of which no page is left. */
   readonly lost: readonly KeyRange[]
@@ -104,14 +108,18 @@ async function followTree(
     if (!isRight) walk.gaps.push(range)
     else if (level === 0) walk.pieces.push({ ...range, pageNo, stale: false })
     else {
-      const children: { pageNo: number; low: number; high: number; lowKey: Buffer | undefined }[] =
-        []
-      content.eachChild(slab, 0, (child, low, high, lowKey) => {
-        children.push({ pageNo: child, low, high, lowKey })
+      const children: {
+        pageNo: number
+        low: number
+        high: number
+        separator: Separator | undefined
+      }[] = []
+      content.eachChild(slab, 0, (child, low, high, separator) => {
+        children.push({ pageNo: child, low, high, separator })
       })
       for (const [i, child] of children.entries()) {
-        const low = i === 0 ? range.low : child.lowKey
-        const high = children[i + 1]?.lowKey ?? range.high
+        const low = i === 0 ? range.low : child.separator?.low
+        const high = i + 1 < children.length ? children[i + 1].separator?.high : range.high
         await visit(child.pageNo, child.low, child.high, level - 1, { low, high })
       }
     }

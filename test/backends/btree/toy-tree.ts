@@ -42,7 +42,9 @@ export const toyContent: PageContent = {
       const page = slab.u32[word]
       const level = slab.u8[base + PageHeader.level]
       const index = slab.u32[firstIndexWord(base)] + i * fanout ** level
-      if (page !== 0) visit(page, slab.u32[word + 1], slab.u32[word + 2], keyOf(index))
+      const key = keyOf(index)
+      const separator = i === 0 ? undefined : { low: key, high: key }
+      if (page !== 0) visit(page, slab.u32[word + 1], slab.u32[word + 2], separator)
     }
   },
   eachExtent(slab, base, visit) {
