@@ -178,9 +178,8 @@ export class BtreeBackend implements Backend {
     )
   }
 
-  verify(_level: VerifyLevel, progress: Progress): Promise<Finding[]> {
-    progress.report(0, 0, 'pages')
-    return Promise.resolve([])
+  verify(level: VerifyLevel, progress: Progress): Promise<Finding[]> {
+    return this.pager.verify(level, progress)
   }
 
   stats(): Record<string, number> {

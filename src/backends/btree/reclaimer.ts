@@ -81,7 +81,7 @@ export class Reclaimer {
     if (level === 0) this.entriesFound += entryCount(slab, base + pageHeaderBytes)
     else {
       this.#childLevel = level - 1
-      this.#content.eachChild(slab, base, this.#addChild)
+      this.#content.eachChildPage(slab, base, this.#addChild)
     }
     this.#pager.free(pageNo)
   }
