@@ -18,6 +18,8 @@ export interface Backend {
   readonly durableSeq: number
   /** The log up to here is needed by neither of the last two persists (rule B1). */
   readonly retirableSeq: number
+  /** A further persist would shorten the log or the files, although nothing has changed. */
+  readonly persistPays: boolean
   /** Bytes applied since the last persist: what a persist would have to write, roughly. */
   readonly dirtyBytes: number
 

@@ -52,6 +52,9 @@ export interface WorkOptions {
   readonly onProgress?: ((done: number, total: number, unit: string) => void) | undefined
 }
 
+/** Persists at closing beyond the first: the log can go after one (rule B1), files shrink by more. */
+const maxClosingPersists = 4
+
 const durabilities: readonly unknown[] = ['sync', 'os', 'memory'] satisfies Durability[]
 
 /** Everything a store is made of; put together when it is opened. */
@@ -310,7 +313,7 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     if (failure !== undefined) throw failure
   }
 
-  /** Everything acknowledged is durable afterwards; twice persisted, the log can go (rule B1). */
+  /** Everything acknowledged is durable afterwards, log and files are as short as they get. */
   async #finishWrites(): Promise<void> {
     const { writer } = this.#parts
     if (writer === undefined) return
@@ -319,7 +322,9 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     if (writer.queue.failure !== undefined) return
     await writer.queue.flush()
     await writer.persister.persist()
-    await writer.persister.persist()
+    for (let i = 0; i < maxClosingPersists && this.#backend.persistPays; i++) {
+      await writer.persister.persist()
+    }
   }
 
   async #runTransaction<T>(

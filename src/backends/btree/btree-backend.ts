@@ -88,6 +88,10 @@ export class BtreeBackend implements Backend {
     return this.pager.retirableSeq
   }
 
+  get persistPays(): boolean {
+    return this.retirableSeq < this.durableSeq || this.pager.shrinkPlan().step === 'persist'
+  }
+
   get dirtyBytes(): number {
     return this.pager.dirtyBytes
   }
@@ -163,7 +167,7 @@ export class BtreeBackend implements Backend {
     const { state } = this.tree
     const appliedSeq =
       this.#parkedSeq === 0 ? state.appliedSeq : Math.min(state.appliedSeq, this.#parkedSeq - 1)
-    return this.pager.persist({ ...state, appliedSeq }, syncLog)
+    return this.pager.persist({ ...state, appliedSeq }, syncLog, this.persistPays)
   }
 
   compact(_range: ByteRange, progress: Progress): Promise<void> {
