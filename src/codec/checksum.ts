@@ -20,8 +20,8 @@ export class Checksum {
   }
 
   static async create(): Promise<Checksum> {
-    const { h64Raw } = await xxhash()
-    return new Checksum((bytes, seed) => h64Raw(bytes, seed))
+    const hashes = await xxhash()
+    return new Checksum((bytes, seed) => hashes.h64Raw(bytes, seed))
   }
 
   /** Hashes all bytes, with the two halves of the seed as unsigned 32-bit numbers. */

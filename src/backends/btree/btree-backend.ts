@@ -126,7 +126,7 @@ export class BtreeBackend implements Backend {
     }
     this.tree.appliedSeq = seq
     this.#preparer.applied()
-    if (!this.#reclaimer.isIdle) this.#startReclaiming()
+    if (!this.#reclaimer.isIdle) void this.#startReclaiming()
   }
 
   readView(): ReadView {
