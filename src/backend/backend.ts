@@ -38,7 +38,8 @@ export interface Backend {
   /**
    * Applies a prepared batch; the bytes may be reused as soon as it returns. Sequence numbers rise
    * from call to call, by one unless a recovery gave some up. Infallible: what could fail was done
-   * by `prepare`.
+   * by `prepare`. On replay a batch may come although its `prepare` failed with damage: operations
+   * that hit it are parked, which holds `durableSeq` below them, so that the log keeps them.
    */
   apply(bytes: Buffer, start: number, end: number, seq: number): void
 

@@ -3,11 +3,13 @@ import { assert } from '../base/assert.js'
 import type { Clock } from '../base/clock.js'
 import type { Random } from '../base/random.js'
 import { Checksum } from '../codec/checksum.js'
-import { KintsugiError } from '../errors.js'
+import { BatchReader, OperationKind } from '../batch/batch.js'
+import { isCorruption, KintsugiError } from '../errors.js'
 import type { ResolvedOptions } from '../options.js'
 import { Telemetry, type RecoverySummary } from '../telemetry/telemetry.js'
 import type { Vfs, VfsLock } from '../vfs/vfs.js'
 import type { Log } from '../wal/log.js'
+import type { CommitSink } from '../wal/log-walk.js'
 import {
   defaultMaxUnsyncedBytes,
   defaultWatermarkDelayMs,
@@ -172,7 +174,7 @@ async function openExisting(opening: Opening): Promise<Store> {
     seq: backend.appliedSeq,
     droppedBytes: report.dropped.reduce((sum, loss) => sum + loss.bytes, 0),
     droppedFirstSeq: report.dropped[0]?.firstSeq,
-    warnings: [...loaded.warnings, ...warningsOf(report)],
+    warnings: [...loaded.warnings, ...warningsOf(report), ...damageOf(backend)],
     epoch: identityFile.current.epoch,
     durationMs: clock.now() - opening.startedMs
   }
@@ -228,14 +230,36 @@ export async function recover(
   }
 }
 
-/** Feeds the log's commits to the backend; a page that is not in memory is waited for. */
-function replayInto(backend: Backend) {
-  return (bytes: Buffer, start: number, end: number, seq: number): void | Promise<void> => {
-    const loading = backend.prepare(bytes, start, end)
-    return loading === undefined
-      ? backend.apply(bytes, start, end, seq)
-      : loading.then(() => backend.apply(bytes, start, end, seq))
+/**
+ * Feeds the log's commits to the backend; a page that is not in memory is waited for. Operations on
+ * damaged pages are parked by `apply` (rule W10): their keys answer with the damage until a repair.
+ */
+function replayInto(backend: Backend): CommitSink {
+  return (bytes, start, end, seq) => {
+    const applyDespite = (error: unknown): void => {
+      // A parked range removal would let keys show that it removed; then nothing is served.
+      if (!isCorruption(error) || removesRange(bytes, start, end)) throw error
+      backend.apply(bytes, start, end, seq)
+    }
+    let loading: Promise<void> | undefined
+    try {
+      loading = backend.prepare(bytes, start, end)
+    } catch (error) {
+      applyDespite(error)
+      return undefined
+    }
+    if (loading !== undefined) {
+      return loading.then(() => backend.apply(bytes, start, end, seq), applyDespite)
+    }
+    backend.apply(bytes, start, end, seq)
+    return undefined
   }
+}
+
+function removesRange(bytes: Buffer, start: number, end: number): boolean {
+  const batch = new BatchReader(bytes, start, end)
+  while (batch.next()) if (batch.kind === OperationKind.clear) return true
+  return false
 }
 
 function checkFormat(opening: Opening, identity: Identity): void {
@@ -336,6 +360,10 @@ function warningsOf(report: RecoveryReport): string[] {
       (finding) => `${finding.path} at ${finding.offset}: ${finding.kind}, ${range(finding)}`
     )
   ]
+}
+
+function damageOf(backend: Backend): string[] {
+  return backend.damagedRanges().map(({ reason }) => `${reason}; run a repair`)
 }
 
 /** The store as an object, around parts that are ready. */
