@@ -1,0 +1,42 @@
+import type { Command } from 'commander'
+import { formatBytes, formatDuration } from '../output.js'
+import { addRangeOptions, parseRange, type RangeOptions } from '../key-options.js'
+import type { Host } from '../session.js'
+import { directoryBytes, withStore } from '../store-access.js'
+
+export function compactCommand(host: Host): Command {
+  const command = host.command('compact STORE', 'repack the data and give back free space', [
+    'kintsugi compact ./cities',
+    'kintsugi compact ./routes --prefix 2B --parts --json'
+  ])
+  return addRangeOptions(command).action(
+    host.action<RangeOptions>(async (session, [path], options) => {
+      const range = parseRange(options)
+      const progress = session.progress('compact')
+      let before = 0
+      await withStore(session, path, { createIfMissing: false }, async (store) => {
+        before = await directoryBytes(path)
+        await store.compact({
+          ...range,
+          signal: session.signal,
+          onProgress: (done, total, unit) =>
+            progress.update({ done, unit, fraction: total > 0 ? done / total : undefined })
+        })
+      }).finally(() => progress.end())
+      const after = await directoryBytes(path)
+      const { elapsedMs } = progress
+      await session.out.result(
+        () => ({
+          store: path,
+          bytesBefore: before,
+          bytesAfter: after,
+          elapsedMs: Math.round(elapsedMs)
+        }),
+        () =>
+          `Compacted ${path}: ${formatBytes(before)} before, ${formatBytes(after)} after ` +
+          session.style.faint(`(${formatDuration(elapsedMs)})`)
+      )
+      return undefined
+    })
+  )
+}
