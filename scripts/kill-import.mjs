@@ -78,6 +78,9 @@ export function runImport(file, store, importArguments, batchRows, kill) {
     child.on('error', reject)
     child.on('close', (code, signal) => {
       clearTimeout(timer)
+      // Without the native addon the owner file of a killed process stays behind, and that the
+      // process is gone has to be said by somebody who knows (rule S5).
+      if (signal === 'SIGKILL') rmSync(join(store, 'LOCK.owner'), { force: true })
       resolve({ acknowledged, code, signal, errors, elapsedMs: performance.now() - startedMs })
     })
   })

@@ -6,16 +6,25 @@ import { exitCodes } from './exit-codes.js'
  */
 export class Interruption {
   readonly #controller = new AbortController()
+  readonly #exit: (exitCode: number) => void
   #exitCode: number = exitCodes.interrupted
 
   constructor(process: NodeJS.Process) {
-    const stop = (exitCode: number) => (): void => {
-      if (this.#controller.signal.aborted) process.exit(exitCode)
-      this.#exitCode = exitCode
-      this.#controller.abort()
-    }
-    process.on('SIGINT', stop(exitCodes.interrupted))
-    process.on('SIGTERM', stop(exitCodes.terminated))
+    process.on('SIGINT', () => this.#receive(exitCodes.interrupted))
+    process.on('SIGTERM', () => this.#receive(exitCodes.terminated))
+    this.#exit = (exitCode) => process.exit(exitCode)
+  }
+
+  /** Asks the command to stop, and has the process end with this code. */
+  stop(exitCode: number): void {
+    if (this.#controller.signal.aborted) return
+    this.#exitCode = exitCode
+    this.#controller.abort()
+  }
+
+  #receive(exitCode: number): void {
+    if (this.#controller.signal.aborted) this.#exit(exitCode)
+    this.stop(exitCode)
   }
 
   get signal(): AbortSignal {

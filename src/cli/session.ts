@@ -37,11 +37,8 @@ export class Host {
   constructor(process: NodeJS.Process) {
     this.#process = process
     this.#interruption = new Interruption(process)
-    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-      // The reader has what it wanted, as in `kintsugi scan STORE | head`.
-      if (error.code === 'EPIPE') process.exit(exitCodes.pipeClosed)
-      this.fail(error, false)
-    })
+    // Whoever writes next gets the error; until then the command is asked to stop.
+    process.stdout.on('error', () => this.#interruption.stop(exitCodes.pipeClosed))
   }
 
   /** A command with the options that every command has. */
@@ -73,8 +70,7 @@ export class Host {
         const code = await handler(this.#session(common, json), args, command.opts() as Options)
         this.#process.exitCode = code ?? exitCodes.done
       } catch (error) {
-        const interrupted = this.#interruption.signal.aborted && isAbort(error)
-        this.fail(interrupted ? interruption() : error, json, storeArgument(command))
+        this.fail(error, json, storeArgument(command))
       }
     }
   }
@@ -99,9 +95,19 @@ export class Host {
 
   /** Prints an error and sets the exit code that belongs to it. */
   fail(error: unknown, json: boolean, store?: string): void {
+    const { signal, exitCode } = this.#interruption
+    const aborted = signal.aborted && isAbort(error)
+    // The reader has what it wanted, as in `kintsugi scan STORE | head`: nothing to tell anybody.
+    if (isClosedPipe(error) || (aborted && exitCode === exitCodes.pipeClosed)) {
+      this.#process.exitCode = exitCodes.pipeClosed
+      return
+    }
+    this.#process.exitCode = aborted ? exitCode : exitCodeOf(error)
+    this.#print(aborted && !(error instanceof CliError) ? interruption() : error, json, store)
+  }
+
+  #print(error: unknown, json: boolean, store: string | undefined): void {
     const { stderr, env } = this.#process
-    const code = exitCodeOf(error)
-    this.#process.exitCode = code === exitCodes.interrupted ? this.#interruption.exitCode : code
     if (json) {
       stderr.write(`${JSON.stringify({ error: errorJson(error) })}\n`)
     } else {
@@ -113,7 +119,12 @@ export class Host {
 
 function isAbort(error: unknown): boolean {
   const { name, code } = error as { name?: string; code?: string }
-  return name === 'AbortError' || code === 'KINTSUGI_ABORTED'
+  return name === 'AbortError' || code === 'KINTSUGI_ABORTED' || code === 'CLI_INTERRUPTED'
+}
+
+function isClosedPipe(error: unknown): boolean {
+  const { code } = error as { code?: string }
+  return code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED'
 }
 
 function interruption(): CliError {

@@ -14,13 +14,13 @@ export function directoryDigest(path: string): Record<string, string> {
   return digest
 }
 
-/** Overwrites bytes in the middle of the largest file of a subdirectory; returns its name. */
+/** Overwrites a few pages amid the largest file of a subdirectory; returns its name. */
 export function damageLargestFile(store: string, subdirectory: string): string {
   const directory = join(store, subdirectory)
   const names = readdirSync(directory)
   const size = (name: string): number => statSync(join(directory, name)).size
   const largest = names.reduce((a, b) => (size(b) > size(a) ? b : a))
-  overwrite(join(directory, largest), Math.floor(size(largest) / 2), 64)
+  overwrite(join(directory, largest), Math.floor(size(largest) / 2), 32_768)
   return largest
 }
 

@@ -19,8 +19,17 @@ test('repair of a good store changes nothing', async () => {
   expect((await entries(store)).size).toBe(360)
 })
 
+/** A store of some two hundred pages, so that damage to a few leaves most of it whole. */
+async function largeStore(directory: string): Promise<string> {
+  const store = join(directory, 'damaged')
+  const rows = Array.from({ length: 15_000 }, (_, i) => `${i},${'x'.repeat(i % 150)}\n`).join('')
+  const args = ['import', '-', store, '--format', 'csv', '--no-header', '--key', '1:6']
+  expect((await kintsugi(args, rows)).code).toBe(0)
+  return store
+}
+
 test('repair saves what proves itself, names what is lost, and keeps the damaged files', async () => {
-  const store = await sailingStore(workspace(), 'damaged')
+  const store = await largeStore(workspace())
   const whole = await entries(store)
   damageLargestFile(store, 'btree-1')
   const before = directoryDigest(store)

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { formatBytes, formatDuration, table } from '../output.js'
 import type { Host } from '../session.js'
-import { withStore } from '../store-access.js'
+import { directoryBytes, withStore } from '../store-access.js'
 
 export function statsCommand(host: Host): Command {
   return host
@@ -17,8 +17,9 @@ export function statsCommand(host: Host): Command {
           { readOnly: true },
           async (store) => ({ stats: store.stats(), recovery: store.recovery })
         )
+        const diskBytes = await directoryBytes(path)
         await session.out.result(
-          () => ({ store: path, stats, recovery }),
+          () => ({ store: path, diskBytes, stats, recovery }),
           () => {
             const { style } = session
             const opening = {
@@ -27,8 +28,10 @@ export function statsCommand(host: Host): Command {
               'torn bytes dropped': recovery.droppedBytes,
               took: formatDuration(recovery.durationMs)
             }
+            // Most counters are of a running program and 0 here; JSON has them all.
+            const figures = Object.entries({ diskBytes, ...stats }).filter(([, value]) => value > 0)
             return (
-              `${style.strong(path)}\n${table(Object.entries(stats).map(statsRow))}` +
+              `${style.strong(path)}\n${table(figures.map(statsRow))}` +
               `${style.strong('opening')}\n${table(Object.entries(opening))}`
             )
           }
