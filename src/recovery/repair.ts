@@ -9,6 +9,7 @@ import { formatKey } from '../base/bytes.js'
 import { isCorruption, KintsugiError } from '../errors.js'
 import { IdentityFile, loadIdentity, type Identity } from '../store/identity.js'
 import {
+  admit,
   contextOf,
   recover,
   withLock,
@@ -50,11 +51,13 @@ export interface RepairReport {
  * the log over it, checks the result, and only then lets the identity slots name it (rule S4). The
  * old data goes to `quarantine/`. A dry run builds the same in a directory that it removes again.
  */
-export function repairStore(
+export async function repairStore(
   request: OpenRequest,
   dryRun: boolean,
   progress: Progress
 ): Promise<RepairReport> {
+  // Before the lock, which would create a directory where there is none.
+  admit(request)
   return withLock(request, async (opening) => {
     try {
       return await new Repair(opening, dryRun, progress).run()

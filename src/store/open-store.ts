@@ -89,7 +89,7 @@ export interface Opening extends OpenRequest {
 }
 
 /** Whether there is a store to open or one may be created; anything else is an error. */
-function admit({ vfs, path, options }: OpenRequest): 'store' | 'new' {
+export function admit({ vfs, path, options }: OpenRequest): 'store' | 'new' {
   const state = inspectDirectory(vfs, path)
   if (state === 'headless' || state === 'foreign') throw refuseDirectory(path, state)
   if (state === 'store') {

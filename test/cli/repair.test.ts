@@ -1,14 +1,15 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { damageLargestFile, directoryDigest } from './damage.js'
-import { kintsugi, kintsugiFailure, kintsugiJson, sailingStore, workspace } from './workspace.js'
-
-async function entries(store: string): Promise<Map<string, string>> {
-  const { stdout } = await kintsugi(['export', store])
-  const lines = stdout.toString().split('\n').filter(Boolean)
-  return new Map(lines.map((line) => JSON.parse(line)).map(({ key, value }) => [key, value]))
-}
+import { directoryDigest } from './damage.js'
+import {
+  kintsugi,
+  kintsugiFailure,
+  kintsugiJson,
+  largeStore,
+  sailingStore,
+  workspace
+} from './workspace.js'
 
 test('repair of a good store changes nothing', async () => {
   const store = await sailingStore(workspace())
@@ -16,38 +17,7 @@ test('repair of a good store changes nothing', async () => {
   expect(await kintsugiJson('repair', store, '--dry-run')).toMatchObject({ healthy: true })
   expect(directoryDigest(store)).toEqual(before)
   expect(await kintsugiJson('repair', store)).toMatchObject({ healthy: true, quarantine: null })
-  expect((await entries(store)).size).toBe(360)
-})
-
-/** A store of some two hundred pages, so that damage to a few leaves most of it whole. */
-async function largeStore(directory: string): Promise<string> {
-  const store = join(directory, 'damaged')
-  const rows = Array.from({ length: 15_000 }, (_, i) => `${i},${'x'.repeat(i % 150)}\n`).join('')
-  const args = ['import', '-', store, '--format', 'csv', '--no-header', '--key', '1:6']
-  expect((await kintsugi(args, rows)).code).toBe(0)
-  return store
-}
-
-test('repair saves what proves itself, names what is lost, and keeps the damaged files', async () => {
-  const store = await largeStore(workspace())
-  const whole = await entries(store)
-  damageLargestFile(store, 'btree-1')
-  const before = directoryDigest(store)
-  const dry = await kintsugi(['repair', store, '--dry-run', '--json'])
-  expect(dry.code).toBe(3)
-  expect(directoryDigest(store)).toEqual(before)
-  const { code, stdout } = await kintsugi(['repair', store, '--json'])
-  const report = JSON.parse(stdout.toString())
-  expect(report).toMatchObject({ healthy: false, dryRun: false })
-  const lossNamed = report.lost.length + report.possiblyStale.length > 0
-  expect(code).toBe(lossNamed ? 3 : 0)
-  expect(existsSync(join(store, report.quarantine.replace(`${store}/`, '')))).toBe(true)
-  const saved = await entries(store)
-  expect(saved.size).toBe(report.entries)
-  for (const [key, value] of saved) expect(value).toBe(whole.get(key))
-  expect(saved.size).toBeGreaterThan(0)
-  if (saved.size < whole.size) expect(report.lost.length).toBeGreaterThan(0)
-  expect((await kintsugiJson('validate', store, '--level', 'comprehensive')).ok).toBe(true)
+  expect(await kintsugiJson('count', store)).toEqual({ count: 360 })
 })
 
 test('repair where there is no store says so and creates nothing', async () => {

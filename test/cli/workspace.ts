@@ -33,7 +33,8 @@ export function kintsugi(args: readonly string[], input?: string | Buffer): Prom
   })
 }
 
-/** The JSON a successful command prints. */
+/** The JSON a successful command prints; its shape is what the tests are about. */
+// oxlint-disable-next-line typescript/no-explicit-any
 export async function kintsugiJson(...args: string[]): Promise<any> {
   const { code, stdout, stderr } = await kintsugi([...args, '--json'])
   if (code !== 0) throw new Error(`kintsugi ${args.join(' ')} ended with ${code}: ${stderr}`)
@@ -93,5 +94,15 @@ export async function sailingStore(directory: string, name = 'sailings'): Promis
   const store = join(directory, name)
   const file = join(samples, 'sailings.dat')
   await kintsugiJson('import', file, store, '--no-header', '--key', '1,2,4')
+  return store
+}
+
+/** A store of some two hundred pages, so that damage to a few leaves most of it whole. */
+export async function largeStore(directory: string, name: string): Promise<string> {
+  const store = join(directory, name)
+  const rows = Array.from({ length: 15_000 }, (_, i) => `${i},${'x'.repeat(i % 150)}\n`).join('')
+  const args = ['import', '-', store, '--format', 'csv', '--no-header', '--key', '1:6']
+  const { code, stderr } = await kintsugi(args, rows)
+  if (code !== 0) throw new Error(stderr)
   return store
 }
