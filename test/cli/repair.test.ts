@@ -2,14 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { directoryDigest } from './damage.js'
-import {
-  kintsugi,
-  kintsugiFailure,
-  kintsugiJson,
-  largeStore,
-  sailingStore,
-  workspace
-} from './workspace.js'
+import { kintsugiFailure, kintsugiJson, sailingStore, workspace } from './workspace.js'
 
 test('repair of a good store changes nothing', async () => {
   const store = await sailingStore(workspace())
