@@ -13,7 +13,7 @@ export async function openStore(dir, { durability, cacheBytes }) {
 class KintsugiStore {
   /** The fastest of its ways to write when many puts are under way at once, or mixed with reads. */
   concurrentPut = 'put'
-  mixedPut = 'putSync'
+  mixedPut = 'put'
   #db
 
   constructor(db) {
