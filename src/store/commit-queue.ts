@@ -12,7 +12,10 @@ import type { ConflictWindow } from './conflict-window.js'
 /** Strength of a durability; a group is handled at the strongest one in it. */
 const strength: Record<Durability, number> = { memory: 0, os: 1, sync: 2 }
 
-/** A commit with its sequence number, staged in the log and not yet applied. */
+/**
+ * A commit with its sequence number, staged in the log and not yet applied; or, without bytes, a
+ * barrier that is told when everything before it has settled.
+ */
 interface Sequenced {
   readonly buffer: Buffer
   readonly start: number
@@ -58,7 +61,6 @@ export class CommitQueue {
   #flushTimer: Timer | undefined
   #retryTimer: Timer | undefined
   #failure: KintsugiError | undefined
-  #idle: (() => void)[] = []
   #stalledSince: number | undefined
   #hold = false
 
@@ -152,7 +154,7 @@ export class CommitQueue {
 
   /** Resolves when everything committed so far is applied and synced. */
   async flush(): Promise<void> {
-    await this.drain()
+    await this.barrier()
     await this.syncLog()
   }
 
@@ -168,10 +170,16 @@ export class CommitQueue {
     this.#unflushedBytes = 0
   }
 
-  /** Resolves when no commit is under way; rejects never. */
-  drain(): Promise<void> {
-    if (this.#isIdle()) return done
-    return new Promise((resolve) => this.#idle.push(resolve))
+  /** Resolves when every commit made so far has settled, one way or the other; rejects never. */
+  barrier(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#waiting.length === 0) this.#pushBarrier(resolve)
+      else {
+        const nothing = { payload: Buffer.alloc(0), operations: 0, validate: undefined }
+        const reject = (): void => resolve()
+        this.#waiting.push({ ...nothing, durability: 'memory', resolve, reject })
+      }
+    })
   }
 
   /** Hands everything to the operating system, for the moment before the process ends. */
@@ -329,7 +337,6 @@ export class CommitQueue {
       process.nextTick(this.#flush)
     }
     this.#pump()
-    this.#notifyIdle()
   }
 
   /** Applies and acknowledges in order; a later call for the same commits does nothing (W9). */
@@ -339,7 +346,7 @@ export class CommitQueue {
     while (head < queue.length && queue[head].seq <= seq) {
       const { buffer, start, end, seq: own, resolve } = queue[head]
       try {
-        this.backend.apply(buffer, start, end, own)
+        if (end > start) this.backend.apply(buffer, start, end, own)
       } catch (error) {
         this.#head = head
         this.#fail(error)
@@ -383,10 +390,7 @@ export class CommitQueue {
     }
   }
 
-  readonly #resumePump = (): void => {
-    this.#pump()
-    this.#notifyIdle()
-  }
+  readonly #resumePump = (): void => this.#pump()
 
   #isFull(next: Waiting): boolean {
     const pending = this.log.unsyncedBytes
@@ -432,6 +436,10 @@ export class CommitQueue {
   /** A prepared commit gets its place in the log, unless its transaction no longer holds. */
   #admit(next: Waiting): void {
     const { payload, operations, durability, validate, resolve, reject } = next
+    if (operations === 0) {
+      this.#pushBarrier(resolve)
+      return
+    }
     try {
       validate?.()
     } catch (error) {
@@ -445,6 +453,16 @@ export class CommitQueue {
     const seq = this.#number(staged, operations)
     this.#sequenced.push({ buffer, start, end, seq, resolve, reject })
     this.#strengthen(durability)
+  }
+
+  #pushBarrier(resolve: () => void): void {
+    const queue = this.#sequenced
+    if (this.#head === queue.length) {
+      resolve()
+      return
+    }
+    const { buffer, seq } = queue[queue.length - 1]
+    queue.push({ buffer, start: 0, end: 0, seq, resolve, reject: () => resolve() })
   }
 
   /** Everything that waits goes first, pages loaded on the spot (rule W9). */
@@ -499,7 +517,7 @@ export class CommitQueue {
     const lost = this.#sequenced.splice(end)
     this.#lastSeq = kept
     for (const commit of lost) {
-      this.backend.unprepare()
+      if (commit.end > commit.start) this.backend.unprepare()
       commit.reject?.(error)
     }
     if (this.#head < this.#sequenced.length && this.#retryTimer === undefined) {
@@ -509,7 +527,6 @@ export class CommitQueue {
       })
     }
     this.#pump()
-    this.#notifyIdle()
   }
 
   /** Log and backend no longer agree: refuse every write until the store is opened anew. */
@@ -529,7 +546,6 @@ export class CommitQueue {
     for (const commit of lost) commit.reject?.(outcomeUnknown(commit.seq, cause))
     this.#rejectWaiting(this.#failure)
     this.telemetry.emit('read-only', { error: this.#failure })
-    this.#notifyIdle()
   }
 
   #rejectWaiting(error: KintsugiError): void {
@@ -538,15 +554,6 @@ export class CommitQueue {
 
   #throwFailure(): void {
     if (this.#failure !== undefined) throw this.#failure
-  }
-
-  #isIdle(): boolean {
-    return this.#waiting.length === 0 && this.#head === this.#sequenced.length && !this.#inFlight
-  }
-
-  #notifyIdle(): void {
-    if (this.#idle.length === 0 || !this.#isIdle()) return
-    for (const resolve of this.#idle.splice(0)) resolve()
   }
 }
 

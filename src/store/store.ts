@@ -210,6 +210,8 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
         const conflict = error instanceof KintsugiError && error.code === 'KINTSUGI_CONFLICT'
         if (!conflict || attempt === maxRetries) throw error
         this.#parts.telemetry.counters.conflicts++
+        // What it lost against may be on its way to the disk still: reads show it after that.
+        await this.#queue().barrier()
       }
     }
   }
@@ -221,7 +223,7 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
 
   /** Makes the backend durable by itself, so that the next opening replays nothing before this. */
   async persist(): Promise<void> {
-    await this.#queue().drain()
+    await this.#queue().barrier()
     await this.#writer().persister.persist()
   }
 
@@ -317,7 +319,7 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
   async #finishWrites(): Promise<void> {
     const { writer } = this.#parts
     if (writer === undefined) return
-    await writer.queue.drain()
+    await writer.queue.barrier()
     await writer.persister.close()
     if (writer.queue.failure !== undefined) return
     await writer.queue.flush()
