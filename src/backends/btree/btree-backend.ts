@@ -21,12 +21,15 @@ import { Preparer } from './preparer.js'
 import { estimateShare } from './range-estimate.js'
 import { Reclaimer } from './reclaimer.js'
 import { Tree } from './tree.js'
+import { TreeMover } from './tree-mover.js'
 import { TreeReader } from './tree-reader.js'
 import { TreeView } from './tree-view.js'
 import { TreeWriter } from './tree-writer.js'
 
 /** Memory is taken in blocks of this size. */
 const slabBytes = 32 * 2 ** 20
+/** Pages moved to lower places in one persist, which then has to write them. */
+const maxMovedPages = 8192
 /** Pages reclaimed before the event loop goes on. */
 const reclaimedPerSlice = 256
 
@@ -52,6 +55,9 @@ export class BtreeBackend implements Backend {
   #parkedSeq = 0
   #parkedOperations = 0
   #reclaiming: Promise<void> | undefined
+  readonly #mover: TreeMover
+  /** Root of a state whose last pages could not be moved: trying again would not help. */
+  #stuckRoot = -1
 
   static async create(context: BackendContext): Promise<BtreeBackend> {
     const content = new NodeContent()
@@ -73,6 +79,7 @@ export class BtreeBackend implements Backend {
     this.#writer = new TreeWriter(this.tree, this.#reclaimer)
     this.#damage = new DamageMap(pager.memory, this.#reader)
     this.#preparer = new Preparer(this.tree, this.#damage)
+    this.#mover = new TreeMover(this.tree)
     this.#chunks = new ChunkBuilder(pager.overflow, this.tree.layout.regionBytes)
   }
 
@@ -89,7 +96,9 @@ export class BtreeBackend implements Backend {
   }
 
   get persistPays(): boolean {
-    return this.retirableSeq < this.durableSeq || this.pager.shrinkPlan().step === 'persist'
+    const { step } = this.pager.shrinkPlan()
+    const canShrink = step === 'persist' || (step === 'move' && this.tree.root !== this.#stuckRoot)
+    return this.retirableSeq < this.durableSeq || canShrink
   }
 
   get dirtyBytes(): number {
@@ -164,6 +173,7 @@ export class BtreeBackend implements Backend {
   async persist(syncLog: (seq: number) => Promise<void>): Promise<number> {
     while (!this.#reclaimer.isIdle) await this.#startReclaiming()
     this.#settleReclaimed()
+    await this.#moveTail()
     const { state } = this.tree
     const appliedSeq =
       this.#parkedSeq === 0 ? state.appliedSeq : Math.min(state.appliedSeq, this.#parkedSeq - 1)
@@ -212,6 +222,19 @@ export class BtreeBackend implements Backend {
     this.#damage.locate(error, this.tree.root, this.tree.height, key)
     if (this.#parkedSeq === 0) this.#parkedSeq = seq
     this.#parkedOperations++
+  }
+
+  /**
+   * Before a persist, moves pages from the end of the file to free places. Extents are moved, too,
+   * when there is nothing else to do.
+   */
+  async #moveTail(): Promise<void> {
+    const plan = this.pager.shrinkPlan()
+    if (plan.step !== 'move' || this.pager.file.poison !== undefined) return
+    const isIdle = this.appliedSeq === this.durableSeq && this.dirtyBytes === 0
+    let moved = await this.#mover.move(plan.start, maxMovedPages, false)
+    if (moved === 0 && isIdle) moved = await this.#mover.move(plan.start, maxMovedPages, true)
+    if (moved === 0 && isIdle) this.#stuckRoot = this.tree.root
   }
 
   /** Reclaims what was cut off, in slices; resolves when nothing is left. */

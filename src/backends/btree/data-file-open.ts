@@ -114,7 +114,8 @@ async function open(options: PagerOptions, vfsFile: VfsFile): Promise<OpenedFile
     // The other slot may yet come back with a state whose pages are about to be reused: overwrite
     // it first. A number is skipped, because a torn one may have carried the next.
     lastPersistNo += 2
-    await slots.publish({ ...meta, epoch, persistNo: lastPersistNo, abandoned })
+    const newestEpoch = metas[0].epoch
+    await slots.publish({ ...meta, epoch: newestEpoch, persistNo: lastPersistNo, abandoned })
   }
   const freelist = new Freelist()
   freelist.restore(meta.pageCount, stored.available, stored.pending, meta.persistNo)

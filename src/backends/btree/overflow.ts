@@ -1,3 +1,4 @@
+import { assert } from '../../base/assert.js'
 import type { DataFile } from './data-file.js'
 import { ExtentHeader, extentHeaderBytes, PageHeader, PageKind } from './format.js'
 import type { ExtentRef } from './page-content.js'
@@ -140,14 +141,15 @@ export class Overflow {
     return load.promise
   }
 
-  /** The same bytes in a new extent at a lower place, or where they are if there is none. */
-  async move(ref: ExtentRef): Promise<ExtentRef> {
-    if (!this.#space.hasRunBelow(ref.page, this.pageCountOf(ref.sizeBytes))) return ref
-    if (!this.isResident(ref.page))
-      await this.load(ref.page, ref.sizeBytes, ref.sumLow, ref.sumHigh)
+  /** Whether there is a lower place for an extent. */
+  canMove(ref: ExtentRef): boolean {
+    return this.#space.hasRunBelow(ref.page, this.pageCountOf(ref.sizeBytes))
+  }
+
+  /** The same bytes in a new extent at the lowest place; the old one, resident, is freed. */
+  move(ref: ExtentRef): ExtentRef {
     const bytes = this.peek(ref.page)
-    // The extent was freed while it was read: then there is nothing to move.
-    if (bytes === null) return ref
+    assert(bytes !== null, 'an extent is moved while not in memory')
     const moved = this.write(bytes)
     this.free(ref.page, ref.sizeBytes)
     return moved

@@ -1,4 +1,5 @@
 import { assert } from '../../base/assert.js'
+import { PageBitmap } from './page-bitmap.js'
 
 /** One big block of memory that holds many pages, with the views made once. */
 export class Slab {
@@ -58,6 +59,7 @@ export class PageMemory {
   #hand = 0
   #resident = 0
   #dirtyCount = 0
+  #dirtyPages = new PageBitmap()
   #budgetFrames: number
 
   constructor(pageBytes: number, cacheBytes: number, slabBytes: number) {
@@ -167,7 +169,16 @@ export class PageMemory {
     this.#keptFor[frame] = this.#keepNumber
   }
 
+  /** The pages marked dirty since the last call, some of them clean or gone by now. */
+  takeDirtyPages(): PageBitmap {
+    const taken = this.#dirtyPages
+    this.#dirtyPages = new PageBitmap()
+    return taken
+  }
+
   markDirty(frame: number): void {
+    this.#dirtyPages.add(this.#pageOf[frame])
+    this.touched[frame] = 1
     if (this.#dirty[frame] === 1) return
     this.#dirty[frame] = 1
     this.#dirtyCount++

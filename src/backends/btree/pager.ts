@@ -1,5 +1,4 @@
 import { assert } from '../../base/assert.js'
-import { KintsugiError } from '../../errors.js'
 import type { Finding, Progress, VerifyLevel } from '../../backend/backend.js'
 import type { DataFile } from './data-file.js'
 import {
@@ -10,17 +9,14 @@ import {
 } from './data-file-open.js'
 import { FileVerifier } from './file-verifier.js'
 import { firstDataPage, PageHeader, type PageKind } from './format.js'
-import type { AbandonedTimeline } from './meta.js'
 import { verifyMetas, type MetaSlots } from './meta-slots.js'
 import { Overflow } from './overflow.js'
-import { PageBitmap } from './page-bitmap.js'
 import { PageMemory } from './page-memory.js'
 import { checkTreePage } from './page-check.js'
-import { frozenFrame } from './page-sealer.js'
 import { PageSpace } from './page-space.js'
 import { PageSums } from './page-sums.js'
 import type { TreeState } from './tree-state.js'
-import { writeFrozen, type FrozenState, type PersistPorts } from './persist.js'
+import { StatePersister } from './state-persister.js'
 
 /** A live read view's hold on the pages of its state. */
 export interface ViewToken {
@@ -32,10 +28,8 @@ export type ShrinkPlan =
   | { readonly step: 'done' | 'persist' }
   | { readonly step: 'move'; readonly start: number }
 
-/** What a persist looks at between two breathers; well under a millisecond. */
-const thawedPerSlice = 4096
-/** A tail shorter than this stays, so that a file does not shrink and grow all the time. */
-const minTailPages = 64
+/** A file so much longer than its contents is not worth the work. */
+const minGapPages = 64
 
 /**
  * Pages on disk and in memory. Everything but `load`, `persist` and `close` is synchronous, and
@@ -53,13 +47,10 @@ export class Pager {
   readonly #options: PagerOptions
   readonly #sums = new PageSums()
   readonly #space: PageSpace
-  readonly #abandoned: readonly AbandonedTimeline[]
+  readonly #persister: StatePersister
   readonly #loading = new Map<number, Promise<void>>()
-  /** Pages changed since the last freeze. */
-  #dirty = new PageBitmap()
   #persisting: Promise<number> | undefined
   #verifying = 0
-  #failedTruncations = 0
   #closed = false
 
   /** Makes the file of an empty tree; durable when it resolves. */
@@ -79,7 +70,6 @@ export class Pager {
     this.slots = slots
     this.pageBytes = file.pageBytes
     this.openNotes = opened.notes
-    this.#abandoned = opened.abandoned
     const { rootPage, height, entries, appliedSeq } = meta
     this.openedState = { rootPage, height, entries, appliedSeq }
     this.memory = new PageMemory(this.pageBytes, options.cacheBytes, options.slabBytes)
@@ -99,6 +89,17 @@ export class Pager {
       options.cacheBytes >>> 1,
       (cachedBytes) => this.memory.setBudget(options.cacheBytes - cachedBytes)
     )
+    this.#persister = new StatePersister({
+      file,
+      slots,
+      memory: this.memory,
+      overflow: this.overflow,
+      sums: this.#sums,
+      space: this.#space,
+      content: options.content,
+      epoch: options.epoch,
+      abandoned: opened.abandoned
+    })
   }
 
   /**
@@ -195,7 +196,6 @@ export class Pager {
       // Nobody needs the old page in memory: its frame becomes the copy's.
       memory.rename(source, copyNo)
       memory.markDirty(source)
-      this.#dirty.add(copyNo)
     }
     memory.slabOf(frame).u32[(memory.baseOf(frame) + PageHeader.pageNo) >>> 2] = copyNo
     this.#space.freeRun(pageNo, 1)
@@ -227,9 +227,12 @@ export class Pager {
     syncLog: (seq: number) => Promise<void>,
     force = false
   ): Promise<number> {
-    assert(!this.#closed, 'a persist of a closed pager')
+    assert(!this.#closed && !this.#options.readOnly, 'a persist of a pager that cannot')
     assert(this.#persisting === undefined, 'a second persist at a time')
-    const persisting = this.#persist(state, syncLog, force).finally(() => {
+    if (!force && this.dirtyBytes === 0 && this.slots.holds(state)) {
+      return Promise.resolve(state.appliedSeq)
+    }
+    const persisting = this.#persister.persist(state, syncLog).finally(() => {
       this.#persisting = undefined
     })
     this.#persisting = persisting
@@ -247,7 +250,7 @@ export class Pager {
     const { end, liveCount, pendingCount, heldCount } = this.#space
     const ideal = firstDataPage + liveCount
     const gap = end - ideal
-    const slack = Math.max(minTailPages, ideal >>> 4)
+    const slack = Math.max(minGapPages, ideal >>> 4)
     if (gap <= slack) {
       return this.slots.pageCount > end + slack ? { step: 'persist' } : { step: 'done' }
     }
@@ -290,7 +293,7 @@ export class Pager {
     try {
       const needed = this.slots.pageCount
       const usable = !this.#options.readOnly && this.file.poison === undefined
-      if (usable && this.file.pageCount > needed) await this.#giveBackTail(needed)
+      if (usable && this.file.pageCount > needed) await this.#persister.giveBackTail(needed)
     } finally {
       await this.file.file.close()
     }
@@ -311,86 +314,8 @@ export class Pager {
       memoryBytes: this.memory.allocatedBytes,
       cachedExtentBytes: this.overflow.cachedBytes,
       persistNo: this.#space.nextPersistNo - 1,
-      failedTruncations: this.#failedTruncations
+      failedTruncations: this.#persister.failedTruncations
     }
-  }
-
-  async #persist(
-    state: TreeState,
-    syncLog: (seq: number) => Promise<void>,
-    force: boolean
-  ): Promise<number> {
-    assert(!this.#options.readOnly, 'a persist of a read-only pager')
-    this.file.checkUsable()
-    if (!force && this.dirtyBytes === 0 && this.slots.holds(state)) return state.appliedSeq
-    const frozen: FrozenState = {
-      ...this.#space.freeze(),
-      state,
-      pages: this.#dirty,
-      extents: this.overflow.freeze()
-    }
-    this.#dirty = new PageBitmap()
-    let durable = false
-    try {
-      await syncLog(state.appliedSeq)
-      const written = await writeFrozen(this.#ports(), frozen, this.#options.epoch)
-      await this.file.datasync()
-      durable = true
-      await this.#thawWritten(frozen)
-      await this.slots.publish({ ...written, abandoned: this.#abandoned })
-    } finally {
-      if (!durable) this.#thawUnwritten(frozen)
-    }
-    this.#space.reclaim(this.slots.oldestPersistNo)
-    const needed = Math.max(this.slots.pageCount, this.#space.end)
-    if (this.file.pageCount > needed + Math.max(minTailPages, needed >>> 3)) {
-      await this.#giveBackTail(needed)
-    }
-    return state.appliedSeq
-  }
-
-  /** A longer file than needed does no harm: a failure is counted, and the next time may succeed. */
-  async #giveBackTail(pageCount: number): Promise<void> {
-    try {
-      await this.file.truncate(pageCount)
-    } catch (error) {
-      if (!(error instanceof KintsugiError)) throw error
-      this.#failedTruncations++
-    }
-  }
-
-  #ports(): PersistPorts {
-    return {
-      file: this.file,
-      memory: this.memory,
-      sums: this.#sums,
-      content: this.#options.content,
-      pause,
-      takeFreelistPages: (choose) => this.#space.takeFreelistPages(choose)
-    }
-  }
-
-  /** What was frozen is on disk: its pages may be evicted. */
-  async #thawWritten(frozen: FrozenState): Promise<void> {
-    const { memory } = this
-    const { pages } = frozen
-    let inSlice = 0
-    for (let pageNo = pages.next(0); pageNo !== -1; pageNo = pages.next(pageNo + 1)) {
-      const frame = frozenFrame(memory, frozen, pageNo)
-      if (frame !== -1) memory.markClean(frame)
-      if (++inSlice % thawedPerSlice === 0) await pause()
-    }
-    while (!this.overflow.thawWritten(thawedPerSlice >>> 3)) await pause()
-    while (!memory.trim(thawedPerSlice)) await pause()
-  }
-
-  /** What was frozen is not believed to be on disk: the next persist writes it. */
-  #thawUnwritten(frozen: FrozenState): void {
-    const { pages } = frozen
-    for (let pageNo = pages.next(0); pageNo !== -1; pageNo = pages.next(pageNo + 1)) {
-      if (frozenFrame(this.memory, frozen, pageNo) !== -1) this.#dirty.add(pageNo)
-    }
-    this.overflow.thawUnwritten()
   }
 
   async #load(pageNo: number, level: number, sumLow: number, sumHigh: number): Promise<void> {
@@ -415,7 +340,6 @@ export class Pager {
   #installDirty(frame: number, pageNo: number): void {
     this.memory.install(frame, pageNo)
     this.memory.markDirty(frame)
-    this.#dirty.add(pageNo)
   }
 
   #checkPageNo(pageNo: number): void {
