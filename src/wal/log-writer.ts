@@ -98,6 +98,10 @@ export class LogWriter {
   /** Files of left segments, and of void ones; closed or reused once no thread works on them. */
   #closing: SegmentFile[] = []
   #abandoned: SegmentFile[] = []
+  /** Void once the next segment is published; until then a crash may have to read them. */
+  #held: SegmentFile[] = []
+  /** The voiding header may be on disk. */
+  #isPublishing = false
   /** Highest number given to a segment; a later one always wins over an earlier one. */
   #lastNumber: number
 
@@ -476,6 +480,7 @@ export class LogWriter {
   }
 
   #makeSegment(blank: BlankSegment, link: SegmentLink, prev: LogPosition): OpenSegment {
+    assert(blank.number > this.#lastNumber, 'segment numbers rise')
     this.#lastNumber = blank.number
     const salt = new Uint32Array(2)
     this.#context.random.fill(new Uint8Array(salt.buffer))
@@ -521,6 +526,7 @@ export class LogWriter {
       assert(refusal === undefined, 'an unpublished segment is filled or fails')
       const mark = this.#placedMark()
       this.#exposedSeq = Math.max(this.#exposedSeq, this.placedSeq)
+      this.#isPublishing = true
       yield* perform(head.file.writeAndDatasync(head.headerBytes, 0))
       const { segmentOpened } = this.#context
       if (segmentOpened && announce) {
@@ -543,6 +549,8 @@ export class LogWriter {
 
   #published(mark: Mark): void {
     this.#unpublished = undefined
+    this.#isPublishing = false
+    this.#abandoned.push(...this.#held.splice(0))
     this.poison = undefined
     this.poisonSwitches++
     this.writtenSeq = mark.position.seq
@@ -562,7 +570,6 @@ export class LogWriter {
     this.#partBytes = 0
     this.#runs = []
     this.#isSealed = false
-    this.#unpublished = undefined
     for (const segment of [this.#current, this.#successor]) {
       if (segment) this.#closing.push(segment.file)
     }
@@ -571,17 +578,21 @@ export class LogWriter {
     this.#abandonAfter(position.segment)
   }
 
-  /** Segments that only hold void frames leave the log; the one with the position in it stays. */
+  /**
+   * Segments behind the position leave the log. Those of an attempt that was never published are
+   * free at once, so that repeated attempts fit on a full disk; all others are what a crash would
+   * have to read until the next publication.
+   */
   #abandonAfter(number: number): void {
     const isVoid = (file: SegmentFile) => file.number > number
-    this.#abandoned.push(...this.#closing.filter(isVoid))
+    const files = new Set(this.#closing.filter(isVoid))
+    for (const { file } of this.#segments) if (isVoid(file)) files.add(file)
     this.#closing = this.#closing.filter((file) => !isVoid(file))
-    for (const segment of this.#segments) {
-      if (segment.number <= number || this.#abandoned.some((file) => file === segment.file))
-        continue
-      this.#abandoned.push(segment.file)
-    }
-    this.#segments = this.#segments.filter((segment) => segment.number <= number)
+    this.#segments = this.#segments.filter(({ file }) => !isVoid(file))
+    const target = this.#unpublished && !this.#isPublishing ? this.#abandoned : this.#held
+    target.push(...files)
+    this.#unpublished = undefined
+    this.#isPublishing = false
   }
 
   /** Takes commits nobody was told about out of the log and says what became of them. */
@@ -650,17 +661,14 @@ export class LogWriter {
 
   /** What the log has to keep when commits up to `seq` are not needed any more. */
   floorFor(seq: number): LogFloor {
-    const live = this.#segments
-    let first = 0
-    while (
-      first + 1 < live.length &&
-      live[first + 1].baseSeq <= seq &&
-      // A failure may still have to continue the log from the synced position.
-      live[first].number < this.syncedPosition.segment
-    ) {
-      first++
-    }
-    return { segment: live[first].number, seq: live[first].baseSeq + 1 }
+    // A failure may still have to continue the log from the synced position.
+    const isDispensable = ({ number, baseSeq }: LiveSegment) =>
+      baseSeq <= seq && number <= this.syncedPosition.segment
+    const last = this.#segments.findLast(isDispensable) ?? this.#segments[0]
+    // Segments with the same base may hold the parts of one large commit: its first one counts.
+    const { baseSeq } = last
+    const first = this.#segments.find((segment) => segment.baseSeq === baseSeq) ?? last
+    return { segment: first.number, seq: baseSeq + 1 }
   }
 
   /** Takes the segments below a floor out of the log. */
@@ -688,6 +696,7 @@ export class LogWriter {
   closeSync(): void {
     for (const file of this.#closing.splice(0)) file.closeSync()
     for (const file of this.#abandoned.splice(0)) file.closeSync()
+    for (const file of this.#held.splice(0)) file.closeSync()
     this.#successor?.file.closeSync()
     this.#current?.file.closeSync()
     this.#current = undefined

@@ -75,7 +75,7 @@ export async function recoverLog(context: LogContext, input: RecoveryInput): Pro
     const opened = { segment, epoch: epoch - 1, syncedSeq: walk.provenSeq }
     return { log: undefined, report: report(0, walk.lastSeq), opened }
   }
-  const stock = makeStock(context, directory, walk)
+  const stock = makeStock(context, directory, witness.floor.segment)
   const live = walk.chain.map(liveSegment)
   const from = clean ? walk.end : walk.proven
   const writer = new LogWriter(context, stock, epoch, from, live)
@@ -83,6 +83,7 @@ export async function recoverLog(context: LogContext, input: RecoveryInput): Pro
     if (clean) await attachLast(context, writer, walk)
     else await rewrite(context, writer, walk)
     writer.settle(writer.committedSeq)
+    await stock.retire(unreached(directory, walk, witness.floor.segment))
     await stock.limitSpares()
   } catch (error) {
     await stock.close()
@@ -113,10 +114,12 @@ function isAtCleanMark(walk: LogWalk, { cleanMark, durableSeq, syncedSeq }: LogW
   )
 }
 
-/** Every file that is not part of the log is a spare: nothing leads to it. */
-function makeStock(context: LogContext, directory: SegmentDirectory, walk: LogWalk): SegmentStock {
-  const inLog = new Set(walk.chain.map(({ number }) => number))
-  const spares = directory.entries.filter(({ number }) => !inLog.has(number))
+/**
+ * Files that cannot be part of any log may be reused at once. A segment that merely is not reached
+ * may be what the next crash would have to read: the one that replaced it is not proven durable.
+ */
+function makeStock(context: LogContext, directory: SegmentDirectory, floor: number): SegmentStock {
+  const spares = directory.entries.filter(({ number, header }) => !header || number < floor)
   return new SegmentStock(
     context.vfs,
     context.directory,
@@ -124,6 +127,14 @@ function makeStock(context: LogContext, directory: SegmentDirectory, walk: LogWa
     directory.highestNumber + 1,
     spares.map(({ path }) => path)
   )
+}
+
+/** Segments that nothing leads to: spares as soon as this opening's own segment is durable. */
+function unreached(directory: SegmentDirectory, walk: LogWalk, floor: number): string[] {
+  const inLog = new Set(walk.chain.map(({ number }) => number))
+  return directory.entries
+    .filter(({ number, header }) => header && number >= floor && !inLog.has(number))
+    .map(({ path }) => path)
 }
 
 function liveSegment({ number, path, header }: SegmentEntry): LiveSegment {

@@ -93,7 +93,7 @@ export class SegmentReader {
   async #fill(offset: number, bytes: number): Promise<void> {
     const wanted = Math.min(bytes, this.sizeBytes - offset)
     if (this.buffer.length < wanted) {
-      this.buffer = Buffer.allocUnsafeSlow(Math.max(wanted, blockBytes))
+      this.buffer = Buffer.allocUnsafeSlow(wanted)
       this.#view = viewOf(this.buffer)
     }
     this.#base = offset

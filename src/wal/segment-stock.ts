@@ -1,4 +1,3 @@
-import { assert } from '../base/assert.js'
 import type { Vfs } from '../vfs/vfs.js'
 import { segmentFileName } from './format.js'
 import {
@@ -63,9 +62,13 @@ export class SegmentStock {
 
   /** A file for the next segment; its number is above that of every segment before. */
   *take(above: number): Procedure<BlankSegment> {
-    if (this.#blank && this.#blank.number <= above) this.putBack(this.#takeBlank())
     this.#nextNumber = Math.max(this.#nextNumber, above + 1)
-    if (!this.#blank) {
+    for (;;) {
+      const blank = this.#blank
+      this.#blank = undefined
+      if (blank && blank.number > above) return blank
+      // Prepared before a segment with a higher number was made: only its file is of use.
+      if (blank) this.putBack(blank)
       // The synchronous path cannot wait for another thread's preparation and makes its own file.
       // Either way the result lies in the stock, so nobody loses it by being overtaken.
       yield* perform({
@@ -74,9 +77,8 @@ export class SegmentStock {
           this.#blank = runSync(this.#prepare())
         }
       })
+      if (!this.#blank) throw this.lastRefillError
     }
-    if (!this.#blank) throw this.lastRefillError
-    return this.#takeBlank()
   }
 
   /** Returns a blank that was not used, or a file whose contents are void. */
@@ -112,13 +114,6 @@ export class SegmentStock {
         this.#refilling = undefined
       })
     return this.#refilling
-  }
-
-  #takeBlank(): BlankSegment {
-    const blank = this.#blank
-    assert(blank !== undefined, 'a blank segment is there')
-    this.#blank = undefined
-    return blank
   }
 
   /** Takes files that the log does not need any more: some are kept for reuse, the rest go. */

@@ -28,7 +28,7 @@ export interface Staged {
 }
 
 /** Enough for a group of thousands of small commits; larger frames get a chunk of their own. */
-export const chunkBytes = 1024 * 1024
+export const chunkBytes = 256 * 1024
 const pooledChunks = 4
 
 /**
