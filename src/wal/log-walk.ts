@@ -81,11 +81,13 @@ export class LogWalk {
 
   async run(): Promise<void> {
     let entry: SegmentEntry | undefined = this.#head()
-    this.lastSeq = (entry.header as SealedHeader).baseSeq
-    this.proven = { ...startOf(entry.header as SealedHeader), seq: this.lastSeq }
+    let from = this.#beginning(entry)
+    this.lastSeq = from.seq
+    this.proven = from
     while (entry) {
       this.chain.push(entry)
-      entry = await this.#readSegment(entry)
+      entry = await this.#readSegment(entry, from)
+      if (entry) from = startOf(entry.header as SealedHeader)
     }
     this.unproven.dropAbove(this.lastSeq)
     this.#checkActiveSegment()
@@ -114,6 +116,21 @@ export class LogWalk {
     return later
   }
 
+  /**
+   * Where reading begins in the first segment: behind its header, or where the last clean close left
+   * off when the backend has everything before that. Then opening takes the same time whatever the
+   * log holds; what is passed over is needed by nobody, and an inspection still reads it.
+   */
+  #beginning(head: SegmentEntry): LogPosition {
+    const { cleanMark, durableSeq } = this.#witness
+    const voider = this.#directory.voiderOf(head.number)?.header
+    const isPassable =
+      cleanMark?.segment === head.number &&
+      cleanMark.seq <= durableSeq &&
+      cleanMark.offset <= (voider?.prevCut ?? cleanMark.offset)
+    return isPassable ? cleanMark : startOf(head.header as SealedHeader)
+  }
+
   #checkActiveSegment(): void {
     const { activeSegment } = this.#witness
     if (this.chain.some(({ number }) => number >= activeSegment)) return
@@ -129,27 +146,27 @@ export class LogWalk {
     this.#loseOrThrow(loss, 'STORE names it as part of the log, and nothing leads to it')
   }
 
-  async #readSegment(entry: SegmentEntry): Promise<SegmentEntry | undefined> {
+  async #readSegment(entry: SegmentEntry, from: LogPosition): Promise<SegmentEntry | undefined> {
     const file = await this.#source.vfs.open(entry.path, 'read')
     const header = entry.header as SealedHeader
     const reader = new SegmentReader(file, header, this.#source.checksum)
     try {
-      return await this.#readFrames(entry, reader)
+      return await this.#readFrames(entry, reader, from)
     } finally {
       this.bytesRead += reader.bytesRead
       await file.close()
     }
   }
 
-  async #readFrames(entry: SegmentEntry, reader: SegmentReader) {
+  async #readFrames(entry: SegmentEntry, reader: SegmentReader, from: LogPosition) {
     const { header } = reader
     const voider = this.#directory.voiderOf(entry.number)
     const cut = voider?.header
     const limit = cut ? cut.prevCut : reader.sizeBytes
     this.#witnessSynced(header.syncedSeq)
-    this.#chainLow = header.checksumLow
-    this.#chainHigh = header.checksumHigh
-    let offset = segmentHeaderBytes
+    this.#chainLow = from.chainLow
+    this.#chainHigh = from.chainHigh
+    let { offset } = from
     for (;;) {
       if (cut && offset === limit && this.#isAt(cut.prevChainLow, cut.prevChainHigh)) {
         this.#dropParts(entry, offset)
