@@ -41,11 +41,18 @@ export class ManyReader {
   ): (Buffer | undefined | null)[] {
     const values: (Buffer | undefined | null)[] = []
     const reader = this.#reader
+    // Comparing with a long key may need the disk, which is for the lookup itself to say.
+    const together = height > 1 && !this.#content.longKeysSeen
     for (let from = 0; from < keys.length; from += groupKeys) {
       const to = Math.min(keys.length, from + groupKeys)
-      // Comparing with a long key may need the disk, which is for the lookup itself to say.
-      if (height > 1 && !this.#content.longKeysSeen) this.#warm(root, height, keys, from, to)
-      for (let i = from; i < to; i++) values.push(reader.tryGet(root, height, keys[i]))
+      if (together) this.#warm(root, height, keys, from, to)
+      for (let i = from; i < to; i++) {
+        const leaf = together ? this.#pages[i - from] : 0
+        // From the leaf the lookup goes on as in a tree of one page.
+        values.push(
+          leaf === 0 ? reader.tryGet(root, height, keys[i]) : reader.tryGet(leaf, 1, keys[i])
+        )
+      }
     }
     return values
   }
@@ -58,11 +65,16 @@ export class ManyReader {
     const pages = this.#pages
     const count = to - from
     let sum = 0
+    for (let i = from; i < to; i++) sum += keys[i][0] | 0
     pages.fill(root, 0, count)
     for (let level = height - 1; level > 0; level--) {
       for (let i = 0; i < count; i++) {
         const frame = table[pages[i]]
-        if (!(frame >= 0)) continue
+        if (!(frame >= 0)) {
+          pages[i] = 0
+          continue
+        }
+        memory.touched[frame] = 1
         const slab = memory.slabs[frame >> memory.slabShift]
         const region = ((frame & memory.slabMask) << memory.pageShift) + pageHeaderBytes
         const key = keys[from + i]

@@ -9,6 +9,8 @@ import type { Tree } from './tree.js'
 
 /** Pages asked for at once: enough to keep a disk busy, few enough to keep memory bounded. */
 const maxLoadsAtOnce = 32
+/** Rounds of loads without waiting; each gets at least one level further down. */
+const maxRounds = 64
 
 /**
  * Makes everything resident that a batch is going to change, and keeps it so until the batch is
@@ -71,13 +73,15 @@ export class Preparer {
 
   async #loadAll(bytes: Buffer, start: number, end: number): Promise<void> {
     try {
+      let rounds = 0
       do {
         const loads = this.#loads.splice(0)
         // All of them settle before the first failure is passed on: none is left unobserved.
         const results = await Promise.allSettled(loads)
         const failed = results.find((result) => result.status === 'rejected')
         if (failed !== undefined) throw failed.reason
-      } while (!this.#visit(bytes, start, end, false))
+        // Long keys may push each other out of a small cache for ever: then wait for them.
+      } while (!this.#visit(bytes, start, end, ++rounds > maxRounds))
     } catch (error) {
       this.unprepare()
       throw error
@@ -162,7 +166,7 @@ export class Preparer {
     return true
   }
 
-  /** A split may need the whole keys of the leaf. */
+  /** A split may need the whole keys of the leaf; waiting, they are at least known to be good. */
   #visitLongKeys(
     slab: Slab,
     region: number,

@@ -11,6 +11,9 @@ import type { Pager } from './pager.js'
 import type { TreeReader } from './tree-reader.js'
 import type { TreeState } from './tree-state.js'
 
+/** As for lookups: beyond so many loads without a chunk, extents are waited for. */
+const maxFruitlessLoads = 64
+
 /** A bound of the range: the key, and whether it is outside itself. */
 interface Bound {
   readonly key: Uint8Array
@@ -43,6 +46,7 @@ export class TreeCursor implements Cursor {
   #pending: number
   #ended = false
   #missingLevel = -1
+  #fruitlessLoads = 0
   #missingExtent: ExtentRef | undefined
 
   constructor(
@@ -102,9 +106,12 @@ export class TreeCursor implements Cursor {
 
   tryNextChunk(maxEntries: number): EntryChunk | undefined | null {
     const { tails } = this.#reader
-    tails.mayWait = false
+    const mayWait = this.#fruitlessLoads > maxFruitlessLoads
+    tails.mayWait = mayWait
     try {
-      return this.#next(maxEntries, false)
+      const chunk = this.#next(maxEntries, mayWait)
+      if (chunk !== null) this.#fruitlessLoads = 0
+      return chunk
     } catch (error) {
       if (error !== tails.notResident) throw error
       this.#missingExtent = tails.missing
@@ -117,6 +124,7 @@ export class TreeCursor implements Cursor {
   async load(): Promise<void> {
     try {
       const extent = this.#missingExtent
+      this.#fruitlessLoads++
       if (extent !== undefined) {
         const { page, sizeBytes, sumLow, sumHigh } = extent
         await this.#pager.overflow.load(page, sizeBytes, sumLow, sumHigh)

@@ -14,6 +14,12 @@ import type { PageMemory, Slab } from './page-memory.js'
 import type { Pager } from './pager.js'
 import { ValuePool } from './value-pool.js'
 
+/**
+ * Extents loaded for lookups without an answer between them, before they wait for the disk: in a
+ * cache too small for all the long keys that one lookup needs, they would push each other out.
+ */
+const maxFruitlessLoads = 32
+
 /** What a lookup came to. */
 export const Lookup = { notResident: -1, absent: 0, present: 1 } as const
 
@@ -32,6 +38,7 @@ export class TreeReader {
   missingSumHigh = 0
   missingExtent: ExtentRef | undefined
 
+  #fruitlessLoads = 0
   readonly tails: KeyTails
   readonly pool = new ValuePool()
   readonly #pager: Pager
@@ -96,10 +103,12 @@ export class TreeReader {
   /** `find` that treats a long key that is not in memory like a page that is not. */
   tryFind(root: number, height: number, key: Uint8Array): number {
     const { tails } = this
-    tails.mayWait = false
+    tails.mayWait = this.#fruitlessLoads > maxFruitlessLoads
     this.missingExtent = undefined
     try {
-      return this.find(root, height, key, 0, key.length)
+      const found = this.find(root, height, key, 0, key.length)
+      if (found !== Lookup.notResident) this.#fruitlessLoads = 0
+      return found
     } catch (error) {
       if (error !== tails.notResident) throw error
       this.missingExtent = tails.missing
@@ -135,6 +144,7 @@ export class TreeReader {
   loadMissing(): Promise<void> {
     const extent = this.missingExtent
     if (extent !== undefined) {
+      this.#fruitlessLoads++
       return this.#overflow.load(extent.page, extent.sizeBytes, extent.sumLow, extent.sumHigh)
     }
     return this.#pager.load(
