@@ -53,7 +53,7 @@ export interface WorkOptions {
 }
 
 /** Persists at closing beyond the first: the log can go after one (rule B1), files shrink by more. */
-const maxClosingPersists = 4
+const maxClosingPersists = 10
 
 const durabilities: readonly unknown[] = ['sync', 'os', 'memory'] satisfies Durability[]
 

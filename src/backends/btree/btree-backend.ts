@@ -28,8 +28,11 @@ import { TreeWriter } from './tree-writer.js'
 
 /** Memory is taken in blocks of this size. */
 const slabBytes = 32 * 2 ** 20
-/** Pages moved to lower places in one persist, which then has to write them. */
-const maxMovedPages = 8192
+/** Bytes moved to lower places in one persist, which then has to write them; when idle, more. */
+const maxMovedBytes = 32 * 2 ** 20
+const maxIdleMovedBytes = 256 * 2 ** 20
+/** The freelist goes to a lower place with each persist, and its old place is free two later. */
+const maxFruitlessMoves = 3
 /** Pages reclaimed before the event loop goes on. */
 const reclaimedPerSlice = 256
 
@@ -56,8 +59,8 @@ export class BtreeBackend implements Backend {
   #parkedOperations = 0
   #reclaiming: Promise<void> | undefined
   readonly #mover: TreeMover
-  /** Root of a state whose last pages could not be moved: trying again would not help. */
-  #stuckRoot = -1
+  /** Times in a row that nothing could be moved and nothing else was to be done. */
+  #fruitlessMoves = 0
 
   static async create(context: BackendContext): Promise<BtreeBackend> {
     const content = new NodeContent()
@@ -97,7 +100,8 @@ export class BtreeBackend implements Backend {
 
   get persistPays(): boolean {
     const { step } = this.pager.shrinkPlan()
-    const canShrink = step === 'persist' || (step === 'move' && this.tree.root !== this.#stuckRoot)
+    const canShrink =
+      step === 'persist' || (step === 'move' && this.#fruitlessMoves < maxFruitlessMoves)
     return this.retirableSeq < this.durableSeq || canShrink
   }
 
@@ -232,9 +236,10 @@ export class BtreeBackend implements Backend {
     const plan = this.pager.shrinkPlan()
     if (plan.step !== 'move' || this.pager.file.poison !== undefined) return
     const isIdle = this.appliedSeq === this.durableSeq && this.dirtyBytes === 0
-    let moved = await this.#mover.move(plan.start, maxMovedPages, false)
-    if (moved === 0 && isIdle) moved = await this.#mover.move(plan.start, maxMovedPages, true)
-    if (moved === 0 && isIdle) this.#stuckRoot = this.tree.root
+    const maxPages = (isIdle ? maxIdleMovedBytes : maxMovedBytes) / this.pager.pageBytes
+    let moved = await this.#mover.move(plan.start, maxPages, false)
+    if (moved === 0 && isIdle) moved = await this.#mover.move(plan.start, maxPages, true)
+    this.#fruitlessMoves = moved === 0 && isIdle ? this.#fruitlessMoves + 1 : 0
   }
 
   /** Reclaims what was cut off, in slices; resolves when nothing is left. */

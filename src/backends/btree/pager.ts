@@ -257,8 +257,8 @@ export class Pager {
     if (pendingCount * 4 > gap) return { step: 'persist' }
     if (heldCount * 4 > gap) return { step: 'done' }
     if (this.#space.hasRunBelow(ideal, 1)) return { step: 'move', start: ideal }
-    // Each freelist is pending when the next one is written: that much never goes away.
-    return { step: pendingCount > 2 * this.#space.freelistPageCount ? 'persist' : 'done' }
+    // Nothing but the freelist, old or new, is left up there: it moves with each persist.
+    return { step: heldCount === 0 ? 'persist' : 'done' }
   }
 
   /** Whether copying a page at or above `start` would bring it below. */
