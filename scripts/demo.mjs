@@ -17,7 +17,7 @@ const bold = (text) => (color ? `\u001b[1m${text}\u001b[0m` : text)
 const faint = (text) => (color ? `\u001b[2m${text}\u001b[0m` : text)
 const green = (text) => (color ? `\u001b[32m${text}\u001b[0m` : text)
 
-const shownLines = 8
+const shownLines = 18
 const shownColumns = 110
 
 function title(text) {
