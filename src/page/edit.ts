@@ -16,6 +16,9 @@ import {
 import type { PageBytes } from './format.js'
 import { entryAt, entryBytes, freeBytes, headOf } from './read.js'
 
+/** Longer runs of bytes are copied by a call, which costs an object each. */
+const maxLoopBytes = 512
+
 /** A fence key; cut ones are inexact. */
 export interface Fence {
   readonly key: Uint8Array
@@ -356,11 +359,22 @@ export function writePadded(
   end: number
 ): void {
   const length = end - start
-  if (length === 0) return
-  const u8 = memory.u8
-  memory.u32[(at + length - 1) >>> 2] = 0
-  if (length <= 64) for (let i = 0; i < length; i++) u8[at + i] = source[start + i]
-  else u8.set(source.subarray(start, end), at)
+  if (length > maxLoopBytes) {
+    memory.u32[(at + length - 1) >>> 2] = 0
+    memory.u8.set(source.subarray(start, end), at)
+    return
+  }
+  const u32 = memory.u32
+  let word = at >>> 2
+  let i = start
+  for (; i + 4 <= end; i += 4) {
+    u32[word++] = source[i] | (source[i + 1] << 8) | (source[i + 2] << 16) | (source[i + 3] << 24)
+  }
+  if (i === end) return
+  let last = source[i]
+  if (i + 1 < end) last |= source[i + 1] << 8
+  if (i + 2 < end) last |= source[i + 2] << 16
+  u32[word] = last
 }
 
 /** The first word of an entry. */
