@@ -81,7 +81,8 @@ export class Balancer {
       this.relieve(level + 1)
       return
     }
-    if (this.#merge(level, index) || this.#merge(level, index + 1)) {
+    const reserve = this.#mergeReserveBytes
+    if (this.#merge(level, index, reserve) || this.#merge(level, index + 1, reserve)) {
       const slab = tree.slabOf(tree.pathPage[level + 1])
       const region = tree.regionOf(tree.pathPage[level + 1])
       if (freeBytes(slab, region) > this.sparseFreeBytes) this.relieve(level + 1)
@@ -97,6 +98,28 @@ export class Balancer {
     if (freeBytes(tree.slabOf(leaf), tree.regionOf(leaf)) <= this.sparseFreeBytes) return
     tree.makeWritable(0)
     this.relieve(0)
+  }
+
+  /**
+   * Fills the leaf at the path's end from its right sibling, or takes that in whole; both are in
+   * memory. True when something was done; the path is void then.
+   */
+  fillFromRight(): boolean {
+    const tree = this.#tree
+    if (tree.height === 1) return false
+    const index = tree.pathIndex[1]
+    const free = this.#freeOfChild(index)
+    const rightFree = this.#freeOfChild(index + 1)
+    if (rightFree < 0) return false
+    const { regionBytes } = tree.layout
+    const reserve = regionBytes >> 5
+    const merges = free + rightFree >= regionBytes + reserve
+    if (!merges && free < this.#minSiblingFreeBytes) return false
+    tree.makeWritable(0)
+    if (merges) return this.#merge(0, index + 1, reserve)
+    tree.pathIndex[1] = index + 1
+    tree.pathPage[0] = this.#writableChild(1, index + 1)
+    return this.#shiftEntries(true, 2 * (free - reserve))
   }
 
   /** Leaves a full page behind where keys come in order. */
@@ -337,7 +360,7 @@ export class Balancer {
   }
 
   /** Merges the parent's children `index` - 1 and `index`, both of `level`, where that fits. */
-  #merge(level: number, index: number): boolean {
+  #merge(level: number, index: number, reserveBytes: number): boolean {
     const tree = this.#tree
     const editor = this.#editor
     const parent = tree.pathPage[level + 1]
@@ -352,7 +375,7 @@ export class Balancer {
     if (!(table[rightNo] >= 0) || !(table[leftNo] >= 0)) return false
     const rightFree = freeBytes(tree.slabOf(rightNo), tree.regionOf(rightNo))
     const leftFree = freeBytes(tree.slabOf(leftNo), tree.regionOf(leftNo))
-    const reserve = this.#mergeReserveBytes + (level > 0 ? entryBytes(parentSlab, boundary) : 0)
+    const reserve = reserveBytes + (level > 0 ? entryBytes(parentSlab, boundary) : 0)
     if (leftFree + rightFree < tree.layout.regionBytes + reserve) return false
     const rightRegion = editor.stagePage(1, tree.slabOf(rightNo), tree.regionOf(rightNo))
     const rightSlab = editor.stage

@@ -12,6 +12,7 @@ import { BatchReader } from '../../batch/batch.js'
 import type { ByteRange } from '../../batch/batch.js'
 import { KintsugiError } from '../../errors.js'
 import { ChunkBuilder } from './chunk-builder.js'
+import { Compactor } from './compactor.js'
 import { DamageMap } from './damage.js'
 import type { PagerOptions } from './data-file-open.js'
 import { ManyReader } from './many-reader.js'
@@ -53,6 +54,7 @@ export class BtreeBackend implements Backend {
   readonly #preparer: Preparer
   readonly #damage: DamageMap
   readonly #chunks: ChunkBuilder
+  readonly #compactor: Compactor
   readonly #batch = new BatchReader(Buffer.alloc(0))
   /** Sequence number of the first commit with an operation that could not be applied; or 0. */
   #parkedSeq = 0
@@ -78,12 +80,14 @@ export class BtreeBackend implements Backend {
     this.#reader = new TreeReader(pager)
     this.#many = new ManyReader(pager, this.#reader, content)
     this.tree = new Tree(pager, this.#reader, content)
-    this.#reclaimer = new Reclaimer(pager, content)
-    this.#writer = new TreeWriter(this.tree, this.#reclaimer)
     this.#damage = new DamageMap(pager.memory, this.#reader)
+    this.#reclaimer = new Reclaimer(pager, content, (page) => this.#damage.forget(page))
+    this.#writer = new TreeWriter(this.tree, this.#reclaimer)
     this.#preparer = new Preparer(this.tree, this.#damage)
     this.#mover = new TreeMover(this.tree)
     this.#chunks = new ChunkBuilder(pager.overflow, this.tree.layout.regionBytes)
+    const { balancer, separators } = this.#writer
+    this.#compactor = new Compactor(this.tree, balancer, separators, this.#damage)
   }
 
   get appliedSeq(): number {
@@ -175,18 +179,18 @@ export class BtreeBackend implements Backend {
   }
 
   async persist(syncLog: (seq: number) => Promise<void>): Promise<number> {
+    await this.#moveTail()
+    // Last, and with nothing to wait for behind it: a commit in between may cut off more.
     while (!this.#reclaimer.isIdle) await this.#startReclaiming()
     this.#settleReclaimed()
-    await this.#moveTail()
     const { state } = this.tree
     const appliedSeq =
       this.#parkedSeq === 0 ? state.appliedSeq : Math.min(state.appliedSeq, this.#parkedSeq - 1)
     return this.pager.persist({ ...state, appliedSeq }, syncLog, this.persistPays)
   }
 
-  compact(_range: ByteRange, progress: Progress): Promise<void> {
-    progress.report(0, 0, 'pages')
-    return Promise.resolve()
+  compact(range: ByteRange, progress: Progress): Promise<void> {
+    return this.#compactor.run(range, progress)
   }
 
   approximateSize(range: ByteRange): number {

@@ -20,13 +20,15 @@ export class Reclaimer {
 
   readonly #pager: Pager
   readonly #content: NodeContent
+  readonly #onUnreadable: (pageNo: number) => void
   readonly #queue: number[] = []
   readonly #freeExtent: (ref: ExtentRef) => void
   readonly #addChild: (pageNo: number, sumLow: number, sumHigh: number) => void
   #childLevel = 0
 
-  constructor(pager: Pager, content: NodeContent) {
+  constructor(pager: Pager, content: NodeContent, onUnreadable: (pageNo: number) => void) {
     this.#pager = pager
+    this.#onUnreadable = onUnreadable
     this.#content = content
     this.#freeExtent = (ref) => pager.overflow.free(ref.page, ref.sizeBytes)
     this.#addChild = (pageNo, low, high) => this.add(pageNo, this.#childLevel, low, high)
@@ -65,6 +67,7 @@ export class Reclaimer {
       if (!isCorruption(error)) throw error
       this.#queue.length -= wordsPerPage
       this.unreadablePages++
+      this.#onUnreadable(pageNo)
       this.#pager.free(pageNo)
     }
   }

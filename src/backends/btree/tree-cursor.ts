@@ -1,6 +1,6 @@
 import { compareBytes } from '../../base/bytes.js'
 import type { Cursor, CursorOptions, EntryChunk } from '../../backend/backend.js'
-import { entryAt, entryCount, searchPage } from '../../page/read.js'
+import { compareEntry, entryAt, entryCount, searchPage } from '../../page/read.js'
 import type { ChunkBuilder } from './chunk-builder.js'
 import type { DamageMap } from './damage.js'
 import { maxLevel, pageHeaderBytes } from './format.js'
@@ -241,6 +241,7 @@ export class TreeCursor implements Cursor {
       const region = this.#regionAt(level)
       const index = path[2 * level + 1] + step
       if (index < 0 || index >= entryCount(slab, region)) continue
+      if (this.#isBeyondRange(slab, region, Math.max(index, index - step))) break
       path[2 * level + 1] = index
       this.#enterChild(slab, region, level)
       this.#pending = level - 1
@@ -248,6 +249,19 @@ export class TreeCursor implements Cursor {
     }
     this.#ended = true
     return undefined
+  }
+
+  /**
+   * True when the range ends at the separator before which, or behind which, the cursor turns to
+   * the next leaf: what is not needed is not read, since it may be slow to come, or damaged.
+   */
+  #isBeyondRange(slab: Slab, region: number, separator: number): boolean {
+    const last = this.#last
+    if (last === undefined) return false
+    const { key, excluded } = last
+    const entry = entryAt(slab, region, separator)
+    const order = compareEntry(slab, entry, 0, key, 0, key.length, this.#reader.tails)
+    return this.#reverse ? order >= 0 : order < 0 || (order === 0 && excluded)
   }
 
   #enterChild(slab: Slab, region: number, level: number): void {

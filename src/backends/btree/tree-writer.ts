@@ -27,6 +27,7 @@ import type { Tree } from './tree.js'
  * before the first change of a step, so an operation that throws has not happened.
  */
 export class TreeWriter {
+  readonly separators: Separators
   readonly balancer: Balancer
   readonly #tree: Tree
   readonly #editor: PageEditor
@@ -39,10 +40,8 @@ export class TreeWriter {
   constructor(tree: Tree, reclaimer: Reclaimer) {
     this.#tree = tree
     this.#editor = tree.editor
-    this.balancer = new Balancer(
-      tree,
-      new Separators(tree.layout, tree.reader.tails, tree.pager.overflow)
-    )
+    this.separators = new Separators(tree.layout, tree.reader.tails, tree.pager.overflow)
+    this.balancer = new Balancer(tree, this.separators)
     this.#rangeCut = new RangeCut(tree, this.balancer, reclaimer)
     this.#freeExtent = (ref) => tree.pager.overflow.free(ref.page, ref.sizeBytes)
   }

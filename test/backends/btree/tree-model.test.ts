@@ -70,8 +70,11 @@ const steps = fc.oneof(
   { weight: 2, arbitrary: fc.constant('endView' as const) },
   { weight: 2, arbitrary: fc.constant('persist' as const) },
   { weight: 1, arbitrary: fc.constant('startPersist' as const) },
+  { weight: 1, arbitrary: fc.constant('compact' as const) },
   { weight: 1, arbitrary: fc.constant('reopen' as const) }
 )
+
+const progress = { report() {}, signal: undefined }
 
 interface HeldView {
   view: ReadView
@@ -125,6 +128,7 @@ describe('the tree', () => {
             else if (step === 'view') {
               views.push({ view: pair.backend.readView(), model: pair.model.clone() })
             } else if (step === 'endView') views.shift()?.view.close()
+            else if (step === 'compact') await pair.backend.compact({}, progress)
             else {
               await persisting
               persisting = undefined
@@ -157,6 +161,7 @@ describe('the tree', () => {
           await pair.check()
           await pair.reopen()
           await pair.check()
+          expect(await pair.backend.verify('comprehensive', progress)).toEqual([])
           await pair.backend.close()
         }
       ),
