@@ -24,12 +24,14 @@ export interface Backend {
   readonly dirtyBytes: number
 
   /**
-   * Loads, verifies and pins what applying the encoded batch at `bytes[start, end)` will touch, so
-   * that `apply` can neither meet a bad page nor wait for one (rule W10). Returns undefined when
-   * all of it is in memory, which is the usual case; otherwise a promise. What was prepared stays
-   * pinned until the matching `apply` or `unprepare`. Throws or rejects with CORRUPTION or IO.
+   * Verifies and pins what applying the encoded batch at `bytes[start, end)` will touch, so that
+   * `apply` can neither meet a bad page nor wait for one (rule W10). False when something is not in
+   * memory; then nothing is pinned and `prepare` has to load it. What was prepared stays pinned until
+   * a matching `apply` or `unprepare`. Throws CORRUPTION or IO.
    */
-  prepare(bytes: Buffer, start: number, end: number): undefined | Promise<void>
+  tryPrepare(bytes: Buffer, start: number, end: number): boolean
+  /** The same, loading what is missing; the bytes have to stay as they are until it settles. */
+  prepare(bytes: Buffer, start: number, end: number): Promise<void>
   /** The same, waiting for the disk. */
   prepareSync(bytes: Buffer, start: number, end: number): void
   /** Gives up one prepared batch that will not be applied. */

@@ -8,6 +8,7 @@ import type { Telemetry } from '../telemetry/telemetry.js'
 import type { Log } from '../wal/log.js'
 import type { Staged } from '../wal/staging.js'
 import type { ConflictWindow } from './conflict-window.js'
+import { WaitingCommits, type WaitingCommit } from './waiting-commits.js'
 
 /** Strength of a durability; a group is handled at the strongest one in it. */
 const strength: Record<Durability, number> = { memory: 0, os: 1, sync: 2 }
@@ -25,16 +26,6 @@ interface Sequenced {
   readonly reject: ((error: unknown) => void) | undefined
 }
 
-/** A commit that cannot be staged yet: pages are being loaded, or too much is under way. */
-interface Waiting {
-  readonly payload: Buffer
-  readonly operations: number
-  readonly durability: Durability
-  readonly validate: (() => void) | undefined
-  readonly resolve: () => void
-  readonly reject: (error: unknown) => void
-}
-
 const done = Promise.resolve()
 
 /** When what the log kept after a failure is written again, if no other commit does it first. */
@@ -50,7 +41,7 @@ export class CommitQueue {
   /** Numbered commits, oldest first; those before `#head` are done. */
   #sequenced: Sequenced[] = []
   #head = 0
-  readonly #waiting: Waiting[] = []
+  readonly #waiting: WaitingCommits
   #pumping = false
   /** Strongest durability among the commits staged since the last group left. */
   #strength = 0
@@ -74,6 +65,7 @@ export class CommitQueue {
     lastSeq: number
   ) {
     this.#lastSeq = lastSeq
+    this.#waiting = new WaitingCommits(backend, () => this.#pump())
   }
 
   get lastSeq(): number {
@@ -173,7 +165,7 @@ export class CommitQueue {
   /** Resolves when every commit made so far has settled, one way or the other; rejects never. */
   barrier(): Promise<void> {
     return new Promise((resolve) => {
-      if (this.#waiting.length === 0) this.#pushBarrier(resolve)
+      if (this.#waiting.size === 0) this.#pushBarrier(resolve)
       else {
         const nothing = { payload: Buffer.alloc(0), operations: 0, validate: undefined }
         const reject = (): void => resolve()
@@ -207,7 +199,7 @@ export class CommitQueue {
     this.#flushTimer?.cancel()
     this.#retryTimer?.cancel()
     this.#failure ??= reason
-    this.#rejectWaiting(reason)
+    this.#waiting.rejectAll(reason)
   }
 
   #mustWait(bytes: number): boolean {
@@ -215,7 +207,7 @@ export class CommitQueue {
       this.#failure !== undefined ||
       this.#hold ||
       this.#isLogFailing() ||
-      this.#waiting.length > 0 ||
+      this.#waiting.size > 0 ||
       this.log.unsyncedBytes + bytes > this.options.maxPendingBytes
     )
   }
@@ -241,21 +233,16 @@ export class CommitQueue {
   /** A staged payload becomes a commit at once where the backend has all it needs in memory. */
   #submit(staged: Staged, operations: number, durability: Durability): Promise<void> {
     const { buffer, start, end } = staged
-    let loading: Promise<void> | undefined
+    let prepared: boolean
     try {
-      loading = this.backend.prepare(buffer, start, end)
+      prepared = this.backend.tryPrepare(buffer, start, end)
     } catch (error) {
       this.log.unstage()
       return Promise.reject(asError(error))
     }
-    if (loading !== undefined) {
+    if (!prepared) {
       const payload = Buffer.from(asBuffer(buffer.subarray(start, end)))
       this.log.unstage()
-      // The pump prepares again in its turn and reports what went wrong; see there.
-      loading.then(
-        () => this.backend.unprepare(),
-        () => undefined
-      )
       return this.#wait(payload, operations, durability)
     }
     if (durability === 'memory' && this.#head === this.#sequenced.length && !this.#inFlight) {
@@ -372,27 +359,18 @@ export class CommitQueue {
     if (this.#isLogFailing()) return
     this.#pumping = true
     try {
-      while (this.#waiting.length > 0) {
-        const next = this.#waiting[0]
+      for (let next = this.#waiting.ready(); next !== undefined; next = this.#waiting.ready()) {
         if (this.#isFull(next)) return
-        const loading = this.#prepareWaiting(next)
-        if (loading === 'refused') continue
-        if (loading !== undefined) {
-          loading.then(this.#resumePump, this.#resumePump)
-          return
-        }
         this.#waiting.shift()
         this.#admit(next)
       }
-      this.#endStall()
+      if (this.#waiting.size === 0) this.#endStall()
     } finally {
       this.#pumping = false
     }
   }
 
-  readonly #resumePump = (): void => this.#pump()
-
-  #isFull(next: Waiting): boolean {
+  #isFull(next: WaitingCommit): boolean {
     const pending = this.log.unsyncedBytes
     if (pending === 0 || pending + next.payload.length <= this.options.maxPendingBytes) return false
     if (this.#stalledSince === undefined) {
@@ -402,7 +380,8 @@ export class CommitQueue {
     }
     // Unsynced `os` or `memory` commits alone fill the bound: nothing else would call back.
     if (!this.#inFlight && this.#head === this.#sequenced.length) {
-      this.syncLog().then(this.#resumePump, this.#resumePump)
+      const resume = (): void => this.#pump()
+      this.syncLog().then(resume, resume)
     }
     return true
   }
@@ -415,28 +394,11 @@ export class CommitQueue {
     this.telemetry.emit('stall-end', { durationMs })
   }
 
-  /** Undefined when the commit is prepared; a promise of another chance; or it was refused. */
-  #prepareWaiting(next: Waiting): Promise<unknown> | 'refused' | undefined {
-    try {
-      const loading = this.backend.prepare(next.payload, 0, next.payload.length)
-      return loading?.then(
-        () => this.backend.unprepare(),
-        (error: unknown) => {
-          this.#waiting.splice(this.#waiting.indexOf(next), 1)
-          next.reject(asError(error))
-        }
-      )
-    } catch (error) {
-      this.#waiting.shift()
-      next.reject(asError(error))
-      return 'refused'
-    }
-  }
-
   /** A prepared commit gets its place in the log, unless its transaction no longer holds. */
-  #admit(next: Waiting): void {
+  #admit(next: WaitingCommit): void {
     const { payload, operations, durability, validate, resolve, reject } = next
     if (operations === 0) {
+      this.backend.unprepare()
       this.#pushBarrier(resolve)
       return
     }
@@ -467,14 +429,12 @@ export class CommitQueue {
 
   /** Everything that waits goes first, pages loaded on the spot (rule W9). */
   #admitWaitingSync(): void {
-    while (this.#waiting.length > 0) {
-      const next = this.#waiting.shift() as Waiting
-      try {
-        this.backend.prepareSync(next.payload, 0, next.payload.length)
-      } catch (error) {
-        next.reject(asError(error))
-        continue
-      }
+    for (
+      let next = this.#waiting.readySync();
+      next !== undefined;
+      next = this.#waiting.readySync()
+    ) {
+      this.#waiting.shift()
       this.#admit(next)
     }
   }
@@ -544,12 +504,8 @@ export class CommitQueue {
     this.#retryTimer?.cancel()
     const lost = this.#sequenced.splice(this.#head)
     for (const commit of lost) commit.reject?.(outcomeUnknown(commit.seq, cause))
-    this.#rejectWaiting(this.#failure)
+    this.#waiting.rejectAll(this.#failure)
     this.telemetry.emit('read-only', { error: this.#failure })
-  }
-
-  #rejectWaiting(error: KintsugiError): void {
-    for (const waiting of this.#waiting.splice(0)) waiting.reject(error)
   }
 
   #throwFailure(): void {

@@ -241,15 +241,15 @@ function replayInto(backend: Backend): CommitSink {
       if (!isCorruption(error) || removesRange(bytes, start, end)) throw error
       backend.apply(bytes, start, end, seq)
     }
-    let loading: Promise<void> | undefined
     try {
-      loading = backend.prepare(bytes, start, end)
+      if (!backend.tryPrepare(bytes, start, end)) {
+        return backend
+          .prepare(bytes, start, end)
+          .then(() => backend.apply(bytes, start, end, seq), applyDespite)
+      }
     } catch (error) {
       applyDespite(error)
       return undefined
-    }
-    if (loading !== undefined) {
-      return loading.then(() => backend.apply(bytes, start, end, seq), applyDespite)
     }
     backend.apply(bytes, start, end, seq)
     return undefined

@@ -113,7 +113,11 @@ export class BtreeBackend implements Backend {
     return this.pager.dirtyBytes
   }
 
-  prepare(bytes: Buffer, start: number, end: number): undefined | Promise<void> {
+  tryPrepare(bytes: Buffer, start: number, end: number): boolean {
+    return this.#preparer.tryPrepare(bytes, start, end)
+  }
+
+  prepare(bytes: Buffer, start: number, end: number): Promise<void> {
     return this.#preparer.prepare(bytes, start, end)
   }
 

@@ -31,15 +31,33 @@ export class Preparer {
     this.#damage = damage
   }
 
-  prepare(bytes: Buffer, start: number, end: number): undefined | Promise<void> {
+  tryPrepare(bytes: Buffer, start: number, end: number): boolean {
+    this.#begin()
+    let complete = false
+    try {
+      complete = this.#visit(bytes, start, end, false)
+    } finally {
+      if (!complete) this.unprepare()
+    }
+    return complete
+  }
+
+  async prepare(bytes: Buffer, start: number, end: number): Promise<void> {
     this.#begin()
     try {
-      if (this.#visit(bytes, start, end, false)) return undefined
+      let rounds = 0
+      // Long keys may push each other out of a small cache for ever: then wait for them.
+      while (!this.#visit(bytes, start, end, ++rounds > maxRounds)) {
+        const loads = this.#loads.splice(0)
+        // All of them settle before the first failure is passed on: none is left unobserved.
+        const results = await Promise.allSettled(loads)
+        const failed = results.find((result) => result.status === 'rejected')
+        if (failed !== undefined) throw failed.reason
+      }
     } catch (error) {
       this.unprepare()
       throw error
     }
-    return this.#loadAll(bytes, start, end)
   }
 
   prepareSync(bytes: Buffer, start: number, end: number): void {
@@ -69,23 +87,6 @@ export class Preparer {
   #begin(): void {
     this.#outstanding++
     this.#pager.memory.beginKeep()
-  }
-
-  async #loadAll(bytes: Buffer, start: number, end: number): Promise<void> {
-    try {
-      let rounds = 0
-      do {
-        const loads = this.#loads.splice(0)
-        // All of them settle before the first failure is passed on: none is left unobserved.
-        const results = await Promise.allSettled(loads)
-        const failed = results.find((result) => result.status === 'rejected')
-        if (failed !== undefined) throw failed.reason
-        // Long keys may push each other out of a small cache for ever: then wait for them.
-      } while (!this.#visit(bytes, start, end, ++rounds > maxRounds))
-    } catch (error) {
-      this.unprepare()
-      throw error
-    }
   }
 
   /**
