@@ -1,13 +1,15 @@
-import { CommitFlags, FrameKind } from './format.js'
+import { CommitFlags, frameHeaderBytes, FrameKind } from './format.js'
 import type { LogSource, SegmentDirectory, SegmentEntry } from './segment-directory.js'
 import type { SealedHeader } from './segment-header.js'
-import { SegmentReader } from './segment-reader.js'
+import { type ChainValue, SegmentReader } from './segment-reader.js'
 
 /** Where something other than the next frame was met. */
 export interface Place {
   readonly entry: SegmentEntry
   readonly reader: SegmentReader
   readonly offset: number
+  /** Chain value before the offset. */
+  readonly chain: ChainValue
   /** Frames behind this offset are void or impossible. */
   readonly limit: number
   readonly voider: SegmentEntry | undefined
@@ -29,6 +31,8 @@ export interface Survey {
         readonly entry: SegmentEntry
         readonly offset: number | undefined
         readonly seq: number
+        /** The chain shows that no commit stood between the place and it. */
+        readonly isBridged: boolean
       }
     | undefined
   readonly bytesRead: number
@@ -46,12 +50,18 @@ export async function surveyBehind(
 ): Promise<Survey> {
   const { entry, reader, offset, limit, voider, isSealed } = place
   const before = reader.bytesRead
+  const markers = isSealed ? [] : reader.markerChains(offset)
   const here = isSealed ? nothing() : await scan(reader, offset, limit, firstSeq, offset)
   let { evidence, lastSeq } = here
   let bytesRead = reader.bytesRead - before
   const { lastEnd } = here
+  const isBridged =
+    here.nextOffset === offset + frameHeaderBytes &&
+    markers.some((chain) => isSame(chain, here.prev))
   let next: Survey['next'] =
-    here.nextOffset < 0 ? undefined : { entry, offset: here.nextOffset, seq: here.nextSeq }
+    here.nextOffset < 0
+      ? undefined
+      : { entry, offset: here.nextOffset, seq: here.nextSeq, isBridged }
   const follower = voider ?? directory.get(here.sealNumber)
   for (const later of directory.after(entry.number)) {
     const header = later.header as SealedHeader
@@ -64,7 +74,9 @@ export async function surveyBehind(
       lastSeq = Math.max(lastSeq, found.lastSeq)
       const isFollower = follower ? follower === later : header.prevNumber === entry.number
       if (!next && isFollower && found.nextOffset >= 0) {
-        next = { entry: later, offset: undefined, seq: found.nextSeq }
+        const prev = { low: header.prevChainLow, high: header.prevChainHigh }
+        const isNamed = header.prevCut === offset && isSame(prev, place.chain)
+        next = { entry: later, offset: undefined, seq: found.nextSeq, isBridged: isNamed }
       }
     } finally {
       await file.close()
@@ -80,10 +92,16 @@ interface Scan {
   nextOffset: number
   nextSeq: number
   sealNumber: number
+  prev: ChainValue
+}
+
+function isSame(a: ChainValue, b: ChainValue): boolean {
+  return a.low === b.low && a.high === b.high
 }
 
 function nothing(): Scan {
-  return { evidence: 0, lastSeq: 0, lastEnd: 0, nextOffset: -1, nextSeq: 0, sealNumber: -1 }
+  const prev = { low: 0, high: 0 }
+  return { evidence: 0, lastSeq: 0, lastEnd: 0, nextOffset: -1, nextSeq: 0, sealNumber: -1, prev }
 }
 
 /** Every intact frame from `offset` on; a commit that begins at `except` is not gone on with. */
@@ -105,6 +123,7 @@ async function scan(
     if (begins && found.nextOffset < 0 && at !== except && seq >= firstSeq) {
       found.nextOffset = at
       found.nextSeq = seq
+      found.prev = { low: reader.prevLow, high: reader.prevHigh }
     }
     at = await reader.find(frameEnd, limit)
   }

@@ -182,7 +182,8 @@ export class LogWalk {
         if (successor?.header && reader.sealNames(successor.header)) return successor
       }
       const isSealed = reader.kind === FrameKind.seal && reader.frameEnd === offset
-      const place = { entry, reader, offset, limit, voider, isSealed }
+      const chain = { low: this.#chainLow, high: this.#chainHigh }
+      const place = { entry, reader, offset, chain, limit, voider, isSealed }
       const resolution = await this.#resolve(place)
       if (resolution.kind === 'follow') return resolution.entry
       if (resolution.kind === 'end') return undefined
@@ -302,9 +303,10 @@ export class LogWalk {
     this.end = this.#position(entry.number, offset)
 
     const next = survey.next
+    const isBridged = next?.isBridged && next.seq === firstSeq
     const isUnneeded = next && firstSeq <= durableSeq && next.seq <= durableSeq + 1
-    if (next && (next.seq === firstSeq || isUnneeded) && this.#mode !== 'absolute') {
-      const kind = next.seq === firstSeq ? 'damaged-marker' : 'damage-below-durable'
+    if (next && (isBridged || isUnneeded) && this.#mode !== 'absolute') {
+      const kind = isBridged ? 'damaged-marker' : 'damage-below-durable'
       this.#find(kind, entry, offset, firstSeq, next.seq - 1)
       return this.#goTo(next, evidence)
     }

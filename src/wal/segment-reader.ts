@@ -22,6 +22,12 @@ const blockBytes = 512 * 1024
 const magicBytes = Buffer.alloc(4)
 magicBytes.writeUInt32LE(frameMagic)
 
+/** Checksum of a frame or header: what the next frame has as its previous one. */
+export interface ChainValue {
+  readonly low: number
+  readonly high: number
+}
+
 /**
  * Reads the frames of one segment. `load(offset)` brings the frame at an offset into memory if
  * there is one; `parse(offset)` then tells whether it proves itself and fills the fields. Nothing
@@ -188,6 +194,24 @@ export class SegmentReader {
     if (!isBegun) return 0
     const claimed = frameBytes(view.getUint32(start + Field.payloadBytes, true))
     return Math.min(claimed, this.sizeBytes - offset)
+  }
+
+  /**
+   * The chain values that a damaged frame without payload at a loaded offset can have had: damage in
+   * one place hits either its checksum or what the checksum is of. None beyond the end.
+   */
+  markerChains(offset: number): readonly ChainValue[] {
+    const start = offset - this.#base
+    if (start < 0 || this.#length - start < frameHeaderBytes) return []
+    const view = this.#view
+    const stored = {
+      low: view.getUint32(start + Field.checksum, true),
+      high: view.getUint32(start + Field.checksum + 4, true)
+    }
+    const { seedLow, seedHigh } = this.header
+    const bytes = this.buffer.subarray(start + Field.magic, start + frameHeaderBytes)
+    this.#checksum.hash(bytes, (seedLow ^ offset) >>> 0, seedHigh)
+    return [stored, { low: this.#checksum.low, high: this.#checksum.high }]
   }
 
   /**

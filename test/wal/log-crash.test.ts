@@ -5,6 +5,7 @@ import type { Fault, FaultPlan, FaultRule } from '../../dist/vfs/fault-plan.js'
 import { FaultVfs } from '../../dist/vfs/fault-vfs.js'
 import { SeededScheduler } from '../../dist/vfs/mem-scheduler.js'
 import type { MemVfs } from '../../dist/vfs/mem-vfs.js'
+import type { SegmentOpened } from '../../dist/wal/log-context.js'
 import type { Log } from '../../dist/wal/log.js'
 import {
   exploreCrashes,
@@ -48,7 +49,7 @@ class LogUser {
     return {
       clock: this.clock,
       random: this.#random,
-      segmentOpened: { async: async (value: any) => opened(value), sync: opened }
+      segmentOpened: { async: async (value: SegmentOpened) => opened(value), sync: opened }
     }
   }
 

@@ -1,0 +1,229 @@
+import { describe, expect, it } from 'vitest'
+import { KintsugiError } from '../../dist/errors.js'
+import type { FaultPlan } from '../../dist/vfs/fault-plan.js'
+import { FaultVfs } from '../../dist/vfs/fault-vfs.js'
+import { MacrotaskScheduler } from '../../dist/vfs/mem-scheduler.js'
+import { MemVfs } from '../../dist/vfs/mem-vfs.js'
+import { commit, type Log, newLog, openLog, payloadOf, seqsOf, upTo } from './log-fixture.js'
+
+async function codeOf(action: () => Promise<unknown> | undefined): Promise<string> {
+  try {
+    await action()
+    return 'none'
+  } catch (error) {
+    return error instanceof KintsugiError ? error.code : String(error)
+  }
+}
+
+/** Every segment that a log of five synced commits and its successors may write to. */
+async function withPlan(plan: FaultPlan): Promise<{ vfs: MemVfs; faults: FaultVfs; log: Log }> {
+  const vfs = new MemVfs()
+  const faults = new FaultVfs(vfs, plan)
+  const log = await newLog(faults)
+  return { vfs, faults, log }
+}
+
+const survivors = async (vfs: MemVfs, witness = {}) =>
+  seqsOf(await openLog(vfs.crashClone('nothing'), witness))
+
+describe('a failed sync or write (rules F1 to F3)', () => {
+  it.each([
+    ['sync', 'datasync', 'EIO'],
+    ['sync for lack of space', 'datasync', 'ENOSPC'],
+    ['write', 'write', 'EIO']
+  ] as const)(
+    'of a group moves everything kept to a new segment (%s)',
+    async (_, operation, errno) => {
+      for (let nth = 3; nth < 9; nth++) {
+        const { vfs, log } = await withPlan([
+          { operation, path: '/wal/000000000001.wal', nth, fault: { kind: 'error', errno } }
+        ])
+        for (let i = 0; i < 12; i++) {
+          commit(log)
+          if (i % 2) await log.sync()
+          else await log.write()
+        }
+        await log.sync()
+        expect(log.syncedSeq).toBe(12)
+        expect(log.poison).toBeUndefined()
+        expect(await survivors(vfs)).toEqual(upTo(12))
+      }
+    }
+  )
+
+  it('never syncs the poisoned file again', async () => {
+    const { vfs, faults, log } = await withPlan([
+      {
+        operation: 'datasync',
+        path: '/wal/000000000001.wal',
+        nth: 4,
+        fault: { kind: 'error', errno: 'EIO' }
+      }
+    ])
+    for (let i = 0; i < 3; i++) {
+      commit(log)
+      await log.sync()
+    }
+    const touched: string[] = []
+    vfs.onBeforeOperation(({ path }) => touched.push(path))
+    for (let i = 0; i < 9; i++) {
+      commit(log)
+      await log.sync()
+    }
+    expect(faults.faults.fired.length).toBe(1)
+    expect(touched).not.toContain('/wal/000000000001.wal')
+  })
+
+  it('fails with an unknown outcome when no new segment can be had, and goes on once it can', async () => {
+    const { vfs, log } = await withPlan([
+      {
+        operation: 'datasync',
+        path: '/wal/000000000001.wal',
+        nth: 5,
+        fault: { kind: 'error', errno: 'EIO' }
+      },
+      // Neither the preparation in advance nor the next six attempts find room.
+      {
+        operation: 'allocate',
+        path: '/wal/*',
+        nth: 2,
+        times: 7,
+        fault: { kind: 'error', errno: 'ENOSPC' }
+      }
+    ])
+    for (let i = 0; i < 2; i++) {
+      commit(log)
+      await log.sync()
+    }
+    commit(log)
+    await log.write()
+    commit(log)
+    expect(await codeOf(() => log.sync())).toBe('KINTSUGI_OUTCOME_UNKNOWN')
+    // What was handed to the system stays; what was not is out of the log.
+    expect(log.committedSeq).toBe(3)
+    expect(log.poison).toBeDefined()
+    for (let attempt = 0; attempt < 5; attempt++) {
+      commit(log)
+      expect(await codeOf(() => log.sync())).toBe('KINTSUGI_DISK_FULL')
+      expect(log.committedSeq).toBe(3)
+    }
+    expect(vfs.readdirSync('/wal').length).toBeLessThan(4)
+    commit(log)
+    await log.sync()
+    expect(await survivors(vfs)).toEqual(upTo(4))
+  })
+
+  it('believes a late error of a group that was overtaken (rules W9, F1)', async () => {
+    const vfs = new MemVfs({ scheduler: new MacrotaskScheduler() })
+    const faults = new FaultVfs(vfs, [
+      {
+        operation: 'datasync',
+        path: '/wal/000000000001.wal',
+        nth: 4,
+        fault: { kind: 'error', errno: 'EIO' }
+      }
+    ])
+    const log = await newLog(faults)
+    commit(log)
+    await log.sync()
+    commit(log)
+    const inFlight = log.sync()
+    commit(log)
+    log.syncSync()
+    expect(log.syncedSeq).toBe(3)
+    await inFlight
+    expect(await survivors(vfs)).toEqual(upTo(3))
+    commit(log)
+    await log.sync()
+    expect(await survivors(vfs)).toEqual(upTo(4))
+    if (faults.faults.fired.length > 0) expect(log.segments().at(-1)!.number).toBeGreaterThan(1)
+  })
+})
+
+describe('a full disk', () => {
+  it('refuses commits that need a new segment, keeps all others, and goes on by itself', async () => {
+    const { vfs, faults, log } = await withPlan([])
+    commit(log)
+    await log.sync()
+    await log.retire(log.floorFor(0))
+    faults.fillDisk()
+    let refused = 0
+    for (let i = 0; i < 200; i++) {
+      const before = log.committedSeq
+      commit(log, undefined, 300)
+      const code = await codeOf(() => log.sync())
+      if (code === 'none') continue
+      expect(code).toBe('KINTSUGI_DISK_FULL')
+      expect(log.committedSeq).toBe(before)
+      refused++
+    }
+    expect(refused).toBeGreaterThan(100)
+    const kept = log.syncedSeq
+    expect(kept).toBe(log.committedSeq)
+    faults.freeDisk()
+    for (let i = 0; i < 20; i++) commit(log, undefined, 300)
+    await log.sync()
+    expect(await survivors(vfs)).toEqual(upTo(kept + 20))
+  })
+})
+
+describe('group commit', () => {
+  it('writes commits of one turn together and syncs once', async () => {
+    const vfs = new MemVfs()
+    const log = await newLog(vfs, { segmentBytes: 1024 * 1024 })
+    for (let i = 0; i < 3; i++) {
+      commit(log)
+      await log.sync()
+    }
+    const before = vfs.operationCount
+    for (let i = 0; i < 1000; i++) commit(log)
+    await log.sync()
+    expect(vfs.operationCount - before).toBe(2)
+  })
+
+  it('syncs by itself when too much is unsynced (rule F2)', async () => {
+    const vfs = new MemVfs()
+    const log = await newLog(vfs, { segmentBytes: 1024 * 1024, maxUnsyncedBytes: 10_000 })
+    for (let i = 0; i < 500; i++) {
+      commit(log)
+      await log.write()
+      expect(log.stats().unsyncedBytes).toBeLessThan(10_200)
+    }
+    expect(log.syncedSeq).toBeGreaterThan(350)
+  })
+
+  it('keeps a payload where it is until it is released', async () => {
+    const vfs = new MemVfs()
+    const log = await newLog(vfs, { segmentBytes: 64 * 1024 })
+    const kept: { buffer: Buffer; start: number; seq: number }[] = []
+    for (let seq = 1; seq <= 3000; seq++) {
+      const room = log.stage(200)
+      payloadOf(seq, 200).copy(room.buffer, room.start)
+      kept.push({ buffer: room.buffer, start: room.start, seq })
+      log.commit(seq, 1, 1)
+      if (seq % 50 === 0) await log.sync()
+      if (seq % 700 === 0) {
+        for (const at of kept.splice(0)) {
+          const bytes = at.buffer.subarray(at.start, at.start + 200)
+          expect(bytes.equals(payloadOf(at.seq, 200))).toBe(true)
+        }
+        log.release(seq)
+      }
+    }
+  })
+
+  it('retires nothing that the last unreleased large commit began in (rule B1)', async () => {
+    const vfs = new MemVfs()
+    const log = await newLog(vfs)
+    commit(log)
+    commit(log, undefined, 20_000)
+    await log.sync()
+    const floor = log.floorFor(1)
+    await log.retire(floor)
+    const witness = { floor, durableSeq: 1 }
+    expect(await survivors(vfs, witness)).toEqual([2])
+    for (let i = 0; i < 80; i++) commit(log)
+    await log.sync()
+    expect(log.floorFor(60).segment).toBeGreaterThan(floor.segment)
+  })
+})
