@@ -152,7 +152,7 @@ describe('gaps between keys', () => {
   })
 })
 
-function keyOf(number: number | undefined): Buffer | undefined {
+function keyOf(number: number | undefined) {
   return number === undefined ? undefined : Buffer.of(number)
 }
 

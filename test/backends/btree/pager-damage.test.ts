@@ -8,7 +8,7 @@ import { silent, ToyTree, toyOptions, type ToyModel } from './toy-tree.js'
 const path = '/btree/tree.pages'
 const pageBytes = 4096
 
-/** A store with two persists, the second of which has changed some of the tree. */
+/** A store that was persisted often enough for page numbers to be reused; the last two states. */
 async function build(): Promise<{ disk: MemVfs; older: MemVfs; models: ToyModel[] }> {
   const disk = new MemVfs()
   disk.mkdirSync('/btree')
@@ -16,13 +16,18 @@ async function build(): Promise<{ disk: MemVfs; older: MemVfs; models: ToyModel[
   const tree = await ToyTree.create(toyOptions(disk))
   for (let i = 0; i < tree.capacity; i++) tree.set(i, i + 1, i % 9 === 0 ? 6000 : 0)
   await tree.persist()
-  const models = [tree.read()]
-  const older = disk.crashClone('nothing')
-  for (let i = 0; i < tree.capacity; i += 11) tree.set(i, i + 500, i % 2 === 0 ? 3000 : 0)
-  await tree.persist()
-  models.push(tree.read())
+  let older = disk
+  const models: ToyModel[] = []
+  for (let round = 0; round < 6; round++) {
+    if (round === 3) older = disk.crashClone('nothing')
+    for (let i = round; i < tree.capacity; i += 11) {
+      tree.set(i, i + 500 * (round + 1), i % 2 === 0 ? 3000 : 0)
+    }
+    await tree.persist()
+    models.push(tree.read())
+  }
   await tree.pager.close()
-  return { disk, older, models }
+  return { disk, older, models: models.slice(-2) }
 }
 
 /** Opens and reads everything, synchronously or not: a right state, or a typed error. */
@@ -91,6 +96,42 @@ describe('a damaged page', () => {
       }
     }
     expect(detected).toBeGreaterThan(pages)
+  })
+
+  it('is told by its parent when it is an older version, whole and in its place', async () => {
+    const disk = new MemVfs()
+    disk.mkdirSync('/btree')
+    disk.syncDirectorySync('/')
+    const tree = await ToyTree.create(toyOptions(disk))
+    const clones: MemVfs[] = []
+    for (let round = 0; round < 6; round++) {
+      for (let i = 0; i < tree.capacity; i++) tree.set(i, 1000 * round + i + 1)
+      await tree.persist()
+      clones.push(disk.crashClone('nothing'))
+    }
+    const pages = disk.medium.read(path).length / pageBytes
+    let stale = 0
+    for (let page = 2; page < pages; page++) {
+      for (const older of clones.slice(0, -2)) {
+        const clone = disk.crashClone('nothing')
+        if (older.medium.read(path).length <= page * pageBytes) continue
+        restoreStaleBlock(clone, older, path, page * pageBytes, pageBytes)
+        const again = await ToyTree.open(toyOptions(clone, { readOnly: true }))
+        const findings = await again.pager.verify('standard', silent)
+        try {
+          // An older root makes the older state count, and the opening says so.
+          const fellBack = again.pager.openNotes.join().includes('not the version')
+          if (!fellBack) expect(again.read()).toEqual(tree.read())
+        } catch (error) {
+          expect((error as Error).message).toContain('not the version that its parent refers to')
+          expect(findings).toHaveLength(1)
+          stale++
+        }
+        await again.pager.close()
+      }
+    }
+    expect(stale).toBeGreaterThan(8)
+    await tree.pager.close()
   })
 
   it('is detected when the file was cut', async () => {

@@ -95,6 +95,46 @@ describe('a pager', () => {
     await tree.pager.close()
   })
 
+  it('stays right when views end and pages are reused while a persist is running', async () => {
+    for (let seed = 1; seed <= 12; seed++) {
+      const random = new SeededRandom(seed)
+      const vfs = newVfs()
+      const tree = await ToyTree.create(toyOptions(vfs, { cacheBytes: 1, slabBytes: 1 << 16 }), 3)
+      const views: { token: ViewToken; model: ToyModel }[] = []
+      const step = () => {
+        for (let i = random.below(6); i > 0; i--) {
+          tree.set(random.below(100), 1 + random.below(999), random.below(4) === 0 ? 2500 : 0)
+        }
+        if (random.below(2) === 0) {
+          views.push({ token: tree.pager.retainView(tree.state), model: tree.read() })
+        }
+        if (views.length > random.below(4)) {
+          const [view] = views.splice(random.below(views.length), 1)
+          expect(tree.read(view.token.state), `seed ${seed}`).toEqual(view.model)
+          tree.pager.releaseView(view.token)
+        }
+      }
+      for (let round = 0; round < 15; round++) {
+        for (let i = 0; i < 5; i++) step()
+        let isDone = false
+        const persisting = tree.persist(true, () => turns(1)).then(() => (isDone = true))
+        while (!isDone) {
+          step()
+          await turns(1)
+        }
+        await persisting
+      }
+      for (const { token } of views) tree.pager.releaseView(token)
+      for (let i = 0; i < 3; i++) await tree.persist(true)
+      const model = tree.read()
+      expect(await tree.pager.verify('standard', silent)).toEqual([])
+      await tree.pager.close()
+      const again = await ToyTree.open(toyOptions(vfs))
+      expect(again.read()).toEqual(model)
+      await again.pager.close()
+    }
+  })
+
   it('takes a view of an unchanged tree for nothing', async () => {
     const tree = await ToyTree.create(toyOptions(newVfs()))
     tree.set(1, 1)

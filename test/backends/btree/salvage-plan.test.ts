@@ -134,6 +134,34 @@ describe('a salvage of a damaged file', () => {
     }
   })
 
+  it('never prefers a past that an opening went back behind, metas or not (rule B5)', async () => {
+    for (const metasLost of [false, true]) {
+      const { disk, leaves } = await build(5)
+      const before = await ToyTree.open(toyOptions(disk))
+      const abandoned = before.read()
+      for (const index of [0, 100, 200, 300, 400, 500]) before.set(index, 7)
+      await before.persist()
+      await before.pager.close()
+      const lost = await ToyTree.open(toyOptions(disk, { readOnly: true }))
+      const { rootPage } = lost
+      await lost.pager.close()
+      zeroBlock(disk, path, rootPage * pageBytes, pageBytes)
+      const tree = await ToyTree.open(toyOptions(disk, { recovering: true, epoch: 2 }))
+      expect(tree.read()).toEqual(abandoned)
+      tree.set(511, 8)
+      await tree.persist()
+      await tree.persist(true)
+      const model = tree.read()
+      const { branches } = pagesOf(tree)
+      // Not closed: that would cut the file where the abandoned pages lie.
+      const gone = metasLost ? [0, 1] : [branches[0]]
+      for (const page of gone) zeroBlock(disk, path, page * pageBytes, pageBytes)
+      const salvaged = await salvage(disk)
+      expect(salvaged.model).toEqual(model)
+      expect(salvaged.stale.size).toBeGreaterThan(leaves.length)
+    }
+  })
+
   it('never makes up a value, and names what is lost, whatever pages are gone', async () => {
     const random = new SeededRandom(99)
     let lost = 0
