@@ -44,7 +44,7 @@ export interface StoreOptions {
   flushIntervalMs?: number
   /** Most bytes of `memory` writes that wait. Default 1 MiB. */
   flushBytes?: number
-  /** Most bytes of commits under way before further ones wait. Default 32 MiB. */
+  /** Most bytes of commits not yet synced before further ones wait. Default 128 MiB. */
   maxPendingBytes?: number
   /** Size of a log segment. Default 16 MiB, from 4 KiB. */
   walSegmentBytes?: number
@@ -103,7 +103,7 @@ const rules: { readonly [Name in keyof ResolvedOptions]: Rule } = {
   valueEncoding: choice(['buffer', 'utf8']),
   flushIntervalMs: whole(100, 1, 3_600_000, 'milliseconds'),
   flushBytes: whole(MiB, 1, GiB, 'bytes'),
-  maxPendingBytes: whole(32 * MiB, 64 * KiB, 4 * GiB, 'bytes'),
+  maxPendingBytes: whole(128 * MiB, 64 * KiB, 4 * GiB, 'bytes'),
   walSegmentBytes: whole(16 * MiB, 4 * KiB, GiB, 'bytes'),
   walRecoveryMode: choice(['tolerate-torn-tail', 'absolute', 'point-in-time', 'skip-any']),
   cacheBytes: whole(256 * MiB, MiB, 1024 * GiB, 'bytes'),

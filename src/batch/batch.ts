@@ -73,10 +73,18 @@ export function batchBytes(operations: readonly BatchOperation[]): number {
   return bytes
 }
 
+/** Writes all operations from `offset` on. */
+export function writeBatch(
+  target: Buffer,
+  offset: number,
+  operations: readonly BatchOperation[]
+): void {
+  for (const operation of operations) offset = writeOperation(target, offset, operation)
+}
+
 export function encodeBatch(operations: readonly BatchOperation[]): Buffer {
   const target = Buffer.allocUnsafe(batchBytes(operations))
-  let offset = 0
-  for (const operation of operations) offset = writeOperation(target, offset, operation)
+  writeBatch(target, 0, operations)
   return target
 }
 

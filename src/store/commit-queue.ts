@@ -1,7 +1,15 @@
 import type { Backend } from '../backend/backend.js'
 import type { Clock, Timer } from '../base/clock.js'
 import { asBuffer } from '../base/bytes.js'
-import { putBytes, operationHeaderBytes, writeDelete, writePut } from '../batch/batch.js'
+import {
+  encodeBatch,
+  operationHeaderBytes,
+  putBytes,
+  writeBatch,
+  writeDelete,
+  writePut,
+  type BatchOperation
+} from '../batch/batch.js'
 import { KintsugiError } from '../errors.js'
 import type { Durability, ResolvedOptions } from '../options.js'
 import type { Telemetry } from '../telemetry/telemetry.js'
@@ -102,33 +110,38 @@ export class CommitQueue {
   }
 
   /**
-   * Commits encoded operations. `validate` is called in the same synchronous step that gives the
-   * commit its number, and throws to refuse it (rule T1).
+   * Commits operations, which encode to `bytes` bytes, as one. `validate` is called in the same
+   * synchronous step that gives the commit its number, and throws to refuse it (rule T1).
    */
   commit(
-    payload: Buffer,
-    operations: number,
+    operations: readonly BatchOperation[],
+    bytes: number,
     durability: Durability,
     validate?: () => void
   ): Promise<void> {
-    if (validate !== undefined || this.#mustWait(payload.length)) {
-      return this.#wait(payload, operations, durability, validate)
+    if (validate !== undefined || this.#mustWait(bytes)) {
+      return this.#wait(encodeBatch(operations), operations.length, durability, validate)
     }
-    const staged = this.log.stage(payload.length)
-    staged.buffer.set(payload, staged.start)
-    return this.#submit(staged, operations, durability)
+    const staged = this.log.stage(bytes)
+    writeBatch(staged.buffer, staged.start, operations)
+    return this.#submit(staged, operations.length, durability)
   }
 
   /** Commits before it returns. Everything enqueued earlier is committed first (rule W9). */
-  commitSync(payload: Buffer, operations: number, durability: Durability): void {
+  commitSync(operations: readonly BatchOperation[], bytes: number, durability: Durability): void {
     this.#throwFailure()
     if (this.#isLogFailing()) throw outcomeUnknown(this.log.committedSeq + 1, this.log.poison)
     this.#admitWaitingSync()
-    this.backend.prepareSync(payload, 0, payload.length)
-    const staged = this.log.stage(payload.length)
-    staged.buffer.set(payload, staged.start)
+    const staged = this.log.stage(bytes)
     const { buffer, start, end } = staged
-    const seq = this.#number(staged, operations)
+    writeBatch(buffer, start, operations)
+    try {
+      this.backend.prepareSync(buffer, start, end)
+    } catch (error) {
+      this.log.unstage()
+      throw error
+    }
+    const seq = this.#number(staged, operations.length)
     this.#sequenced.push({ buffer, start, end, seq, resolve: undefined, reject: undefined })
     const wanted = Math.max(this.#strength, strength[durability])
     try {
@@ -140,7 +153,7 @@ export class CommitQueue {
     }
     this.#strength = 0
     this.#applyThrough(seq)
-    if (wanted === strength.memory) this.#noteUnflushed(payload.length)
+    if (wanted === strength.memory) this.#noteUnflushed(bytes)
     if (this.#failure !== undefined) throw this.#failure
   }
 

@@ -1,5 +1,5 @@
 import type { Backend, Finding, Progress, ReadView, VerifyLevel } from '../backend/backend.js'
-import { batchBytes, encodeBatch, type BatchOperation } from '../batch/batch.js'
+import { batchBytes, type BatchOperation } from '../batch/batch.js'
 import type { EventEmitter } from 'node:events'
 import { KintsugiError } from '../errors.js'
 import {
@@ -151,14 +151,14 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     const durability = this.#durabilityOf(options)
     const checked = checkOperations(operations)
     if (checked.length === 0) return
-    return queue.commit(encode(checked), checked.length, durability)
+    return queue.commit(checked, sizeOf(checked), durability)
   }
 
   /** Removes every key of a range, in one atomic step, after everything written before. */
   async clear(range: KeyRange & WriteOptions = {}): Promise<void> {
     checkOptionNames(range, [...rangeNames, 'durability'])
-    const payload = encodeBatch([{ type: 'clear', range: rangeBytes(range) }])
-    return this.#queue().commit(payload, 1, this.#durabilityOf(range))
+    const operations: BatchOperation[] = [{ type: 'clear', range: rangeBytes(range) }]
+    return this.#queue().commit(operations, sizeOf(operations), this.#durabilityOf(range))
   }
 
   /** `put` that returns when it is done; blocks the event loop meanwhile. */
@@ -345,7 +345,7 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
       const result = await work(tx)
       const operations = tx.operations()
       if (operations.length > 0) {
-        await queue.commit(encode(operations), operations.length, durability, () => tx.validate())
+        await queue.commit(operations, sizeOf(operations), durability, () => tx.validate())
       }
       telemetry.counters.transactions++
       return result
@@ -372,7 +372,7 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     }
     const durability = this.#durabilityOf(options)
     const checked = checkOperations(operations)
-    if (checked.length > 0) queue.commitSync(encode(checked), checked.length, durability)
+    if (checked.length > 0) queue.commitSync(checked, sizeOf(checked), durability)
   }
 
   #durabilityOf(options: WriteOptions | undefined): Durability {
@@ -417,12 +417,19 @@ function checkOperations(operations: readonly Operation[]): BatchOperation[] {
   return operations.map(checkOperation)
 }
 
+/** The operation in bytes; it is the caller's own object where nothing has to be converted. */
 function checkOperation(operation: Operation): BatchOperation {
   switch (operation?.type) {
-    case 'put':
-      return { type: 'put', key: keyBytes(operation.key), value: valueBytes(operation.value) }
-    case 'del':
-      return { type: 'del', key: keyBytes(operation.key) }
+    case 'put': {
+      const key = keyBytes(operation.key)
+      const value = valueBytes(operation.value)
+      const same = key === operation.key && value === operation.value
+      return same ? (operation as BatchOperation) : { type: 'put', key, value }
+    }
+    case 'del': {
+      const key = keyBytes(operation.key)
+      return key === operation.key ? (operation as BatchOperation) : { type: 'del', key }
+    }
     case 'clear':
       return { type: 'clear', range: rangeBytes(operation) }
     default:
@@ -433,9 +440,9 @@ function checkOperation(operation: Operation): BatchOperation {
   }
 }
 
-function encode(operations: readonly BatchOperation[]): Buffer {
+function sizeOf(operations: readonly BatchOperation[]): number {
   const bytes = batchBytes(operations)
-  if (bytes <= limits.batchBytes) return encodeBatch(operations)
+  if (bytes <= limits.batchBytes) return bytes
   throw new KintsugiError(
     'KINTSUGI_BATCH_TOO_LARGE',
     `a batch has ${bytes} bytes, at most ${limits.batchBytes} are allowed; nothing was written`

@@ -38,5 +38,5 @@ export interface SegmentOpened {
   readonly syncedSeq: number
 }
 
-export const defaultMaxUnsyncedBytes = 8 * 1024 * 1024
+export const defaultMaxUnsyncedBytes = 64 * 1024 * 1024
 export const defaultWatermarkDelayMs = 10
