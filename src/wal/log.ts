@@ -131,9 +131,11 @@ export class Log {
     const writer = this.#writer
     if (writer.writtenSeq === writer.committedSeq && writer.poison === undefined) return undefined
     if (!this.#writeOnLoop()) return this.#request(this.#mustSync())
-    const { maxUnsyncedBytes } = this.#context.options
+    const { maxUnsyncedBytes, segmentBytes } = this.#context.options
     if (writer.unsyncedBytes >= maxUnsyncedBytes) return this.#request(true)
-    if (writer.unsyncedBytes >= maxUnsyncedBytes / 2 && !this.#running) {
+    // Early enough that neither the bound nor the end of the segment has much left to wait for.
+    const early = Math.min(maxUnsyncedBytes / 2, segmentBytes / 4)
+    if (writer.unsyncedBytes >= early && !this.#running) {
       // In the background; a failure stays visible in `poison` and the next call deals with it.
       this.#request(true).catch(() => undefined)
     }

@@ -29,7 +29,7 @@ export interface Staged {
 
 /** Enough for a group of thousands of small commits; larger frames get a chunk of their own. */
 export const chunkBytes = 256 * 1024
-const pooledChunks = 4
+const pooledChunks = 32
 
 /**
  * Where commits wait for their place in the log. Payloads are encoded straight into this memory and
