@@ -110,6 +110,8 @@ export class LogWriter {
   committedSeq: number
   placedSeq: number
   writtenSeq: number
+  /** Applied, and perhaps acknowledged, whatever has been written: set by whoever applies. */
+  appliedSeq: number
   /** Highest sequence number that a reader of the files might find. */
   #exposedSeq: number
   /** Highest `syncedSeq` that some frame states. */
@@ -143,6 +145,7 @@ export class LogWriter {
     this.committedSeq = position.seq
     this.placedSeq = position.seq
     this.writtenSeq = position.seq
+    this.appliedSeq = position.seq
     this.#exposedSeq = position.seq
   }
 
@@ -385,7 +388,7 @@ export class LogWriter {
         } catch (refusal) {
           if (this.#unpublished) throw refusal
           // Nothing of the later commits reached a file: they leave without a trace.
-          this.#discardUnplaced()
+          this.#discardBehind(this.appliedSeq)
           yield* this.#writeRuns(datasync)
           return refusal
         }
@@ -595,16 +598,18 @@ export class LogWriter {
     this.#isPublishing = false
   }
 
-  /** Takes commits nobody was told about out of the log and says what became of them. */
+  /**
+   * Takes commits nobody was told about out of the log and says what became of them. What was
+   * written or applied stays: a `memory` commit is acknowledged before any file has it.
+   */
   #giveUp(cause: unknown): unknown {
     this.#unplace()
-    const isExposed = this.#exposedSeq > this.writtenSeq
-    const firstSeq = this.writtenSeq + 1
+    const keptSeq = Math.max(this.writtenSeq, this.appliedSeq)
+    const isExposed = this.#exposedSeq > keptSeq
+    const firstSeq = keptSeq + 1
     const lastSeq = this.committedSeq
-    this.#moveTo(this.writtenSeq)
-    this.#discardUnplaced()
-    this.#unplace()
-    this.#exposedSeq = this.writtenSeq
+    this.#discardBehind(keptSeq)
+    this.#exposedSeq = Math.min(this.#exposedSeq, keptSeq)
     if (!isExposed) return cause
     return new KintsugiError(
       'KINTSUGI_OUTCOME_UNKNOWN',
@@ -615,27 +620,25 @@ export class LogWriter {
     )
   }
 
-  /** Moves the place cursor behind the frame of `seq`, as if all before it were placed. */
-  #moveTo(seq: number): void {
-    const placed = this.#placed
-    while (this.placedSeq < seq) {
-      while (placed.offset === placed.chunk.used && placed.chunk.next) {
-        placed.chunk = placed.chunk.next
-        placed.offset = 0
+  /** Takes the commits out of the log that are neither placed nor numbered up to `keptSeq`. */
+  #discardBehind(keptSeq: number): void {
+    let { chunk, offset } = this.#placed
+    let seq = this.placedSeq
+    let bytes = this.placedBytes
+    if (seq >= keptSeq) this.#partBytes = 0
+    while (seq < keptSeq) {
+      while (offset === chunk.used && chunk.next) {
+        chunk = chunk.next
+        offset = 0
       }
-      const { view } = placed.chunk
-      const sizeBytes = frameBytes(view.getUint32(placed.offset + Field.payloadBytes, true))
-      this.placedSeq = readU64(view, placed.offset + Field.seq)
-      this.placedBytes += sizeBytes
-      placed.offset += sizeBytes
+      const sizeBytes = frameBytes(chunk.view.getUint32(offset + Field.payloadBytes, true))
+      seq = readU64(chunk.view, offset + Field.seq)
+      bytes += sizeBytes
+      offset += sizeBytes
     }
-  }
-
-  #discardUnplaced(): void {
-    this.staging.discardBehind(this.#placed, this.placedSeq)
-    this.committedSeq = this.placedSeq
-    this.committedBytes = this.placedBytes
-    this.#partBytes = 0
+    this.staging.discardBehind({ chunk, offset }, seq)
+    this.committedSeq = seq
+    this.committedBytes = bytes
   }
 
   // --- files and memory that nobody works on any more; only while no step is in flight

@@ -119,6 +119,7 @@ export class Log {
   /** The payloads up to `seq` are applied: their memory may be reused once they are synced. */
   release(seq: number): void {
     this.#releasedSeq = seq
+    this.#writer.appliedSeq = seq
     if (!this.#running) this.#writer.settle(seq)
   }
 
