@@ -388,7 +388,7 @@ export class LogWriter {
         } catch (refusal) {
           if (this.#unpublished) throw refusal
           // Nothing of the later commits reached a file: they leave without a trace.
-          this.#discardBehind(this.appliedSeq)
+          this.#discardBehind(Math.min(this.appliedSeq, this.committedSeq))
           yield* this.#writeRuns(datasync)
           return refusal
         }
@@ -604,7 +604,7 @@ export class LogWriter {
    */
   #giveUp(cause: unknown): unknown {
     this.#unplace()
-    const keptSeq = Math.max(this.writtenSeq, this.appliedSeq)
+    const keptSeq = Math.min(Math.max(this.writtenSeq, this.appliedSeq), this.committedSeq)
     const isExposed = this.#exposedSeq > keptSeq
     const firstSeq = keptSeq + 1
     const lastSeq = this.committedSeq
