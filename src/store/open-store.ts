@@ -392,7 +392,7 @@ function assemble(
     window,
     telemetry,
     recovery,
-    verifyShared: () => verifyShared(vfs, path, checksum, identityFile.current),
+    verifyShared: () => verifyShared(vfs, path, checksum, identityFile.current, backend.durableSeq),
     shutDown: (clean) => shutDown(identityFile, backend, log, lock, clean)
   })
   // Listeners can only be there once the caller has the store.

@@ -17,6 +17,7 @@ const pollIntervalMs = 50
  * bytes, log bytes or time; beyond twice the dirty bytes, commits wait for it.
  */
 export class Persister {
+  /** A persist under way, or what keeps one from starting. */
   #running: Promise<number> | undefined
   #lastPersistMs: number
   #logBytesAtPersist = 0
@@ -49,6 +50,21 @@ export class Persister {
     })
     this.#running = running
     return running
+  }
+
+  /** Does something during which nothing is persisted and no log retired. */
+  async whilePaused<T>(work: () => Promise<T>): Promise<T> {
+    while (this.#running !== undefined) await this.#running.catch(() => undefined)
+    const running = work()
+    this.#running = running.then(
+      () => 0,
+      () => 0
+    )
+    try {
+      return await running
+    } finally {
+      this.#running = undefined
+    }
   }
 
   /** Stops starting persists, and waits for the one under way. */

@@ -69,7 +69,7 @@ export interface StoreParts {
   readonly window: ConflictWindow
   readonly telemetry: Telemetry
   readonly recovery: RecoverySummary
-  /** Checks what is not the backend's: identity slots and log. */
+  /** Checks what is not the backend's: identity slots and log; while nothing is retired. */
   readonly verifyShared: () => Promise<readonly Finding[]>
   /** Writes the clean-close mark and gives up lock and files; called last, once. */
   readonly shutDown: (clean: boolean) => Promise<void>
@@ -248,7 +248,8 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
       )
     }
     checkOptionNames(options, ['signal', 'onProgress'])
-    const shared = await this.#parts.verifyShared()
+    const { writer, verifyShared } = this.#parts
+    const shared = await (writer?.persister.whilePaused(verifyShared) ?? verifyShared())
     return [...shared, ...(await this.#backend.verify(level, progressOf(options)))]
   }
 

@@ -1,27 +1,67 @@
 import type { Finding } from '../backend/backend.js'
 import type { Checksum } from '../codec/checksum.js'
 import type { Vfs } from '../vfs/vfs.js'
+import { inspectLog } from '../wal/inspect.js'
+import type { LogFinding, LogLoss } from '../wal/witness.js'
 import { loadIdentity, type Identity } from './identity.js'
+import { walName } from './store-directory.js'
 
-/** Checks what every backend shares: the identity slots. Changes nothing. */
+/**
+ * Checks what every backend shares: identity slots and log, read from the disk. Changes nothing. No
+ * segment may be retired meanwhile; commits may go on.
+ */
 export async function verifyShared(
   vfs: Vfs,
   path: string,
   checksum: Checksum,
-  current: Identity
+  current: Identity,
+  durableSeq: number
 ): Promise<Finding[]> {
-  const findings: Finding[] = []
-  const loaded = loadIdentity(vfs, path, checksum)
-  for (const message of loaded?.warnings ?? []) {
-    findings.push({ severity: 'warning', kind: 'identity-slot', message, path })
+  const source = {
+    vfs,
+    directory: `${path}/${walName}`,
+    storeId: Buffer.from(current.storeId, 'hex'),
+    checksum
   }
+  const { cleanMark } = current.log
+  // Without the mark the log is read from its very beginning.
+  const witness = {
+    ...current.log,
+    cleanMark: undefined,
+    syncedSeq: Math.max(current.syncedSeq, cleanMark?.seq ?? 0),
+    epoch: current.epoch,
+    durableSeq
+  }
+  const { losses, findings } = await inspectLog(source, witness)
+  return [
+    ...verifyIdentity(vfs, path, checksum, current),
+    // An unfinished write at the very end is what a crash, or a commit of this moment, leaves.
+    ...losses.filter(({ reason }) => reason !== 'torn-tail').map(lossFinding),
+    ...findings.map(logFinding)
+  ]
+}
+
+function verifyIdentity(vfs: Vfs, path: string, checksum: Checksum, current: Identity): Finding[] {
+  const loaded = loadIdentity(vfs, path, checksum)
+  const findings: Finding[] = (loaded?.warnings ?? []).map((message) => ({
+    severity: 'warning',
+    kind: 'identity-slot',
+    message,
+    path
+  }))
   if (loaded?.identity.storeId !== current.storeId) {
-    findings.push({
-      severity: 'error',
-      kind: 'identity-missing',
-      message: `the identity slots of ${path} are gone or were replaced while the store was open`,
-      path
-    })
+    const message = `the identity slots of ${path} are gone or were replaced while it was open`
+    findings.push({ severity: 'error', kind: 'identity-missing', message, path })
   }
   return findings
+}
+
+function lossFinding({ reason, path, offset, firstSeq, lastSeq }: LogLoss): Finding {
+  const message = `log, ${reason}: commits ${firstSeq} to ${lastSeq} cannot be read`
+  return { severity: 'error', kind: `log-${reason}`, message, path, offset, firstSeq, lastSeq }
+}
+
+function logFinding({ kind, path, offset, firstSeq, lastSeq }: LogFinding): Finding {
+  const message = `log, ${kind}: commits ${firstSeq} to ${lastSeq}; nothing is lost by it`
+  return { severity: 'warning', kind: `log-${kind}`, message, path, offset, firstSeq, lastSeq }
 }

@@ -21,7 +21,7 @@ export function validateWalCommand(host: Host): Command {
     )
 }
 
-/** Opening reads the log to its end, so damage either stops it or is among its findings. */
+/** Damage stops the opening, or is among the findings of the check, which reads all of the log. */
 async function walFindings(session: Session, path: string): Promise<Finding[]> {
   try {
     return await withStore(session, path, { readOnly: true }, async (store) => {
