@@ -39,13 +39,35 @@ const done = Promise.resolve()
 /** When what the log kept after a failure is written again, if no other commit does it first. */
 const retryDelayMs = 100
 
+/** What the queue works with. */
+export interface CommitQueueParts {
+  readonly log: Log
+  readonly backend: Backend
+  readonly window: ConflictWindow
+  readonly clock: Clock
+  readonly telemetry: Telemetry
+  readonly options: ResolvedOptions
+  /** Last sequence number given out. */
+  readonly lastSeq: number
+  /** Called after commits were applied. */
+  readonly onApplied: () => void
+}
+
 /**
  * The path of every write: encode into the log's staging memory, prepare the backend, number, log,
  * apply, acknowledge (rules W1, W8 to W10). While one group is on its way to the disk, further
  * commits gather for the next; groups are applied and acknowledged in order.
  */
 export class CommitQueue {
+  readonly #log: Log
+  readonly #backend: Backend
+  readonly #window: ConflictWindow
+  readonly #clock: Clock
+  readonly #telemetry: Telemetry
+  readonly #options: ResolvedOptions
+  readonly #onApplied: () => void
   #lastSeq: number
+  #timeMs = 0
   /** Numbered commits, oldest first; those before `#head` are done. */
   #sequenced: Sequenced[] = []
   #head = 0
@@ -63,17 +85,16 @@ export class CommitQueue {
   #stalledSince: number | undefined
   #hold = false
 
-  constructor(
-    private readonly log: Log,
-    private readonly backend: Backend,
-    private readonly window: ConflictWindow,
-    private readonly clock: Clock,
-    private readonly telemetry: Telemetry,
-    private readonly options: ResolvedOptions,
-    lastSeq: number
-  ) {
-    this.#lastSeq = lastSeq
-    this.#waiting = new WaitingCommits(backend, () => this.#pump())
+  constructor(parts: CommitQueueParts) {
+    this.#lastSeq = parts.lastSeq
+    this.#log = parts.log
+    this.#backend = parts.backend
+    this.#window = parts.window
+    this.#clock = parts.clock
+    this.#telemetry = parts.telemetry
+    this.#options = parts.options
+    this.#onApplied = parts.onApplied
+    this.#waiting = new WaitingCommits(parts.backend, () => this.#pump())
   }
 
   get lastSeq(): number {
@@ -92,7 +113,7 @@ export class CommitQueue {
       writePut(payload, 0, key, value)
       return this.#wait(payload, 1, durability)
     }
-    const staged = this.log.stage(bytes)
+    const staged = this.#log.stage(bytes)
     writePut(staged.buffer, staged.start, key, value)
     return this.#submit(staged, 1, durability)
   }
@@ -104,7 +125,7 @@ export class CommitQueue {
       writeDelete(payload, 0, key)
       return this.#wait(payload, 1, durability)
     }
-    const staged = this.log.stage(bytes)
+    const staged = this.#log.stage(bytes)
     writeDelete(staged.buffer, staged.start, key)
     return this.#submit(staged, 1, durability)
   }
@@ -122,7 +143,7 @@ export class CommitQueue {
     if (validate !== undefined || this.#mustWait(bytes)) {
       return this.#wait(encodeBatch(operations), operations.length, durability, validate)
     }
-    const staged = this.log.stage(bytes)
+    const staged = this.#log.stage(bytes)
     writeBatch(staged.buffer, staged.start, operations)
     return this.#submit(staged, operations.length, durability)
   }
@@ -130,26 +151,26 @@ export class CommitQueue {
   /** Commits before it returns. Everything enqueued earlier is committed first (rule W9). */
   commitSync(operations: readonly BatchOperation[], bytes: number, durability: Durability): void {
     this.#throwFailure()
-    if (this.#isLogFailing()) throw outcomeUnknown(this.log.committedSeq + 1, this.log.poison)
+    if (this.#isLogFailing()) throw outcomeUnknown(this.#log.committedSeq + 1, this.#log.poison)
     this.#admitWaitingSync()
-    const staged = this.log.stage(bytes)
+    const staged = this.#log.stage(bytes)
     const { buffer, start, end } = staged
     writeBatch(buffer, start, operations)
     try {
-      this.backend.prepareSync(buffer, start, end)
+      this.#backend.prepareSync(buffer, start, end)
     } catch (error) {
-      this.log.unstage()
+      this.#log.unstage()
       throw error
     }
     const seq = this.#number(staged, operations.length)
     this.#sequenced.push({ buffer, start, end, seq, resolve: undefined, reject: undefined })
     const wanted = Math.max(this.#strength, strength[durability])
     try {
-      if (wanted === strength.sync) this.log.syncSync()
-      else if (wanted === strength.os) this.log.writeSync()
+      if (wanted === strength.sync) this.#log.syncSync()
+      else if (wanted === strength.os) this.#log.writeSync()
     } catch (error) {
       this.#logFailed(error)
-      throw this.log.committedSeq < seq ? error : outcomeUnknown(seq, error)
+      throw this.#log.committedSeq < seq ? error : outcomeUnknown(seq, error)
     }
     this.#strength = 0
     this.#applyThrough(seq)
@@ -167,7 +188,7 @@ export class CommitQueue {
   async syncLog(): Promise<void> {
     this.#throwFailure()
     try {
-      await this.log.sync()
+      await this.#log.sync()
     } catch (error) {
       this.#logFailed(error)
       throw error
@@ -189,15 +210,15 @@ export class CommitQueue {
 
   /** Hands everything to the operating system, for the moment before the process ends. */
   flushAtExit(): void {
-    if (this.#failure === undefined) this.log.writeSync()
+    if (this.#failure === undefined) this.#log.writeSync()
   }
 
   /** Before the first transaction starts: commits under way are newer than what it will read. */
   recordPending(): void {
-    if (this.window.active) return
+    if (this.#window.active) return
     for (let i = this.#head; i < this.#sequenced.length; i++) {
       const { buffer, start, end, seq } = this.#sequenced[i]
-      this.window.record(buffer, start, end, seq)
+      this.#window.record(buffer, start, end, seq)
     }
   }
 
@@ -221,13 +242,13 @@ export class CommitQueue {
       this.#hold ||
       this.#isLogFailing() ||
       this.#waiting.size > 0 ||
-      this.log.unsyncedBytes + bytes > this.options.maxPendingBytes
+      this.#log.unsyncedBytes + bytes > this.#options.maxPendingBytes
     )
   }
 
   /** The log took commits out, and the news of it is still on its way to `#logFailed`. */
   #isLogFailing(): boolean {
-    return this.log.committedSeq !== this.#lastSeq
+    return this.#log.committedSeq !== this.#lastSeq
   }
 
   #wait(
@@ -248,14 +269,14 @@ export class CommitQueue {
     const { buffer, start, end } = staged
     let prepared: boolean
     try {
-      prepared = this.backend.tryPrepare(buffer, start, end)
+      prepared = this.#backend.tryPrepare(buffer, start, end)
     } catch (error) {
-      this.log.unstage()
+      this.#log.unstage()
       return Promise.reject(asError(error))
     }
     if (!prepared) {
       const payload = Buffer.from(asBuffer(buffer.subarray(start, end)))
-      this.log.unstage()
+      this.#log.unstage()
       return this.#wait(payload, operations, durability)
     }
     if (durability === 'memory' && this.#head === this.#sequenced.length && !this.#inFlight) {
@@ -280,9 +301,11 @@ export class CommitQueue {
   #number(staged: Staged, operations: number): number {
     const { buffer, start, end } = staged
     const seq = ++this.#lastSeq
-    if (this.window.active) this.window.record(buffer, start, end, seq)
-    this.log.commit(seq, operations, this.clock.now())
-    const { counters } = this.telemetry
+    if (this.#window.active) this.#window.record(buffer, start, end, seq)
+    // Commit times never go back, whatever the clock does (rule W1).
+    this.#timeMs = Math.max(this.#timeMs, this.#clock.now())
+    this.#log.commit(seq, operations, this.#timeMs)
+    const { counters } = this.#telemetry
     counters.commits++
     counters.operations += operations
     counters.commitBytes += end - start
@@ -306,7 +329,7 @@ export class CommitQueue {
     const last = this.#lastSeq
     const wanted = this.#strength
     this.#strength = 0
-    this.telemetry.counters.groups++
+    this.#telemetry.counters.groups++
     const writing = wanted === strength.memory ? undefined : this.#write(wanted)
     if (writing === undefined) {
       this.#settle(last)
@@ -327,7 +350,7 @@ export class CommitQueue {
   }
 
   #write(wanted: number): Promise<void> | undefined {
-    return wanted === strength.sync ? this.log.sync() : this.log.write()
+    return wanted === strength.sync ? this.#log.sync() : this.#log.write()
   }
 
   #settle(seq: number): void {
@@ -346,7 +369,7 @@ export class CommitQueue {
     while (head < queue.length && queue[head].seq <= seq) {
       const { buffer, start, end, seq: own, resolve } = queue[head]
       try {
-        if (end > start) this.backend.apply(buffer, start, end, own)
+        if (end > start) this.#backend.apply(buffer, start, end, own)
       } catch (error) {
         this.#head = head
         this.#fail(error)
@@ -363,7 +386,8 @@ export class CommitQueue {
       head = 0
     }
     this.#head = head
-    this.log.release(seq)
+    this.#log.release(seq)
+    this.#onApplied()
   }
 
   /** Takes waiting commits in order as far as pages are loaded and there is room. */
@@ -384,12 +408,13 @@ export class CommitQueue {
   }
 
   #isFull(next: WaitingCommit): boolean {
-    const pending = this.log.unsyncedBytes
-    if (pending === 0 || pending + next.payload.length <= this.options.maxPendingBytes) return false
+    const pending = this.#log.unsyncedBytes
+    if (pending === 0 || pending + next.payload.length <= this.#options.maxPendingBytes)
+      return false
     if (this.#stalledSince === undefined) {
-      this.#stalledSince = this.clock.now()
-      this.telemetry.counters.stalls++
-      this.telemetry.emit('stall', { reason: 'pending-bytes', bytes: pending })
+      this.#stalledSince = this.#clock.now()
+      this.#telemetry.counters.stalls++
+      this.#telemetry.emit('stall', { reason: 'pending-bytes', bytes: pending })
     }
     // Unsynced `os` or `memory` commits alone fill the bound: nothing else would call back.
     if (!this.#inFlight && this.#head === this.#sequenced.length) {
@@ -401,28 +426,28 @@ export class CommitQueue {
 
   #endStall(): void {
     if (this.#stalledSince === undefined) return
-    const durationMs = this.clock.now() - this.#stalledSince
+    const durationMs = this.#clock.now() - this.#stalledSince
     this.#stalledSince = undefined
-    this.telemetry.counters.stallMs += durationMs
-    this.telemetry.emit('stall-end', { durationMs })
+    this.#telemetry.counters.stallMs += durationMs
+    this.#telemetry.emit('stall-end', { durationMs })
   }
 
   /** A prepared commit gets its place in the log, unless its transaction no longer holds. */
   #admit(next: WaitingCommit): void {
     const { payload, operations, durability, validate, resolve, reject } = next
     if (operations === 0) {
-      this.backend.unprepare()
+      this.#backend.unprepare()
       this.#pushBarrier(resolve)
       return
     }
     try {
       validate?.()
     } catch (error) {
-      this.backend.unprepare()
+      this.#backend.unprepare()
       reject(asError(error))
       return
     }
-    const staged = this.log.stage(payload.length)
+    const staged = this.#log.stage(payload.length)
     staged.buffer.set(payload, staged.start)
     const { buffer, start, end } = staged
     const seq = this.#number(staged, operations)
@@ -454,9 +479,9 @@ export class CommitQueue {
 
   #noteUnflushed(bytes: number): void {
     this.#unflushedBytes += bytes
-    if (this.#unflushedBytes >= this.options.flushBytes) this.#flushUnflushed()
+    if (this.#unflushedBytes >= this.#options.flushBytes) this.#flushUnflushed()
     else {
-      this.#flushTimer ??= this.clock.after(this.options.flushIntervalMs, () =>
+      this.#flushTimer ??= this.#clock.after(this.#options.flushIntervalMs, () =>
         this.#flushUnflushed()
       )
     }
@@ -467,7 +492,7 @@ export class CommitQueue {
     this.#flushTimer = undefined
     this.#unflushedBytes = 0
     if (this.#failure !== undefined) return
-    this.log.sync().catch((error: unknown) => {
+    this.#log.sync().catch((error: unknown) => {
       this.#logFailed(error)
       this.#noteUnflushed(0) // what is kept is tried again
     })
@@ -479,9 +504,9 @@ export class CommitQueue {
    * the cause, a full disk say, has gone (rules F1, F2).
    */
   #logFailed(error: unknown): void {
-    const kept = this.log.committedSeq
+    const kept = this.#log.committedSeq
     if (this.#failure !== undefined) return
-    if (kept < this.backend.appliedSeq) {
+    if (kept < this.#backend.appliedSeq) {
       this.#fail(error)
       return
     }
@@ -490,11 +515,11 @@ export class CommitQueue {
     const lost = this.#sequenced.splice(end)
     this.#lastSeq = kept
     for (const commit of lost) {
-      if (commit.end > commit.start) this.backend.unprepare()
+      if (commit.end > commit.start) this.#backend.unprepare()
       commit.reject?.(error)
     }
     if (this.#head < this.#sequenced.length && this.#retryTimer === undefined) {
-      this.#retryTimer = this.clock.after(retryDelayMs, () => {
+      this.#retryTimer = this.#clock.after(retryDelayMs, () => {
         this.#retryTimer = undefined
         this.#flush()
       })
@@ -518,7 +543,7 @@ export class CommitQueue {
     const lost = this.#sequenced.splice(this.#head)
     for (const commit of lost) commit.reject?.(outcomeUnknown(commit.seq, cause))
     this.#waiting.rejectAll(this.#failure)
-    this.telemetry.emit('read-only', { error: this.#failure })
+    this.#telemetry.emit('read-only', { error: this.#failure })
   }
 
   #throwFailure(): void {

@@ -380,7 +380,16 @@ function assemble(
   let writer
   if (log !== undefined) {
     const lastSeq = log.committedSeq
-    const queue = new CommitQueue(log, backend, window, clock, telemetry, options, lastSeq)
+    const queue = new CommitQueue({
+      log,
+      backend,
+      window,
+      clock,
+      telemetry,
+      options,
+      lastSeq,
+      onApplied: () => persister.check()
+    })
     const persister = new Persister(backend, log, queue, identityFile, clock, telemetry, options)
     writer = { log, queue, persister }
   }

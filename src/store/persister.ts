@@ -115,7 +115,7 @@ export class Persister {
     })
   }
 
-  /** Looks at the triggers; also called after large commits. */
+  /** Looks at the triggers; called after every group of commits and now and then. */
   check(): void {
     if (this.#closed || this.backend.appliedSeq === this.backend.durableSeq) return
     const nowMs = this.clock.now()

@@ -161,7 +161,11 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     return this.#queue().commit(operations, sizeOf(operations), this.#durabilityOf(range))
   }
 
-  /** `put` that returns when it is done; blocks the event loop meanwhile. */
+  /**
+   * `put` that returns when it is done; blocks the event loop meanwhile. A long run of synchronous
+   * writes also keeps the background work from running that bounds memory: await something now and
+   * then.
+   */
   putSync(key: Bytes, value: Bytes, options?: WriteOptions): void {
     this.#commitSync([{ type: 'put', key, value }], options)
   }
