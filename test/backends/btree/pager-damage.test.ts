@@ -119,8 +119,8 @@ describe('a damaged page', () => {
         const again = await ToyTree.open(toyOptions(clone, { readOnly: true }))
         const findings = await again.pager.verify('standard', silent)
         try {
-          // An older root makes the older state count, and the opening says so.
-          const fellBack = again.pager.openNotes.join().includes('not the version')
+          // An older root or freelist makes the older state count, and the opening says so.
+          const fellBack = again.pager.openNotes.length > 0
           if (!fellBack) expect(again.read()).toEqual(tree.read())
         } catch (error) {
           expect((error as Error).message).toContain('not the version that its parent refers to')
