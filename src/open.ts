@@ -13,7 +13,8 @@ import {
 } from './options.js'
 import { repairStore, type RepairReport } from './recovery/repair.js'
 import { openStore, type OpenRequest } from './store/open-store.js'
-import { progressOf, type Store, type WorkOptions } from './store/store.js'
+import type { Store } from './store/store.js'
+import { progressOf, type WorkOptions } from './store/work.js'
 import { NodeVfs } from './vfs/node-vfs.js'
 import type { Vfs } from './vfs/vfs.js'
 
@@ -47,7 +48,7 @@ export async function open<const O extends OpenOptions = Record<never, never>>(
   path: string,
   options?: O
 ): Promise<Store<Decoded<'keyEncoding', O>, Decoded<'valueEncoding', O>>> {
-  const store = await openStore(requestOf(path, options ?? {}))
+  const store = await openStore(requestOf(path, options === undefined ? {} : options))
   // The encodings that were asked for decide what comes out, which the type says.
   return store as unknown as Store<Decoded<'keyEncoding', O>, Decoded<'valueEncoding', O>>
 }

@@ -105,13 +105,36 @@ function readSlot(vfs: Vfs, directory: string, slot: 0 | 1, checksum: Checksum):
     return { state: 'damaged' }
   }
   if (version !== formatVersion) throw unsupported(path, `format version ${version}`)
-  const identity = JSON.parse(
-    bytes.toString('utf8', headerBytes, headerBytes + textBytes)
-  ) as Identity
+  const identity = parseIdentity(bytes.toString('utf8', headerBytes, headerBytes + textBytes))
+  if (identity === undefined) return { state: 'damaged' }
   if ((identity.features & ~knownFeatures) !== 0) {
     throw unsupported(path, `feature bits 0x${identity.features.toString(16)}`)
   }
   return { state: 'valid', identity }
+}
+
+/** The identity in a slot's text; undefined where the text is none. */
+function parseIdentity(text: string): Identity | undefined {
+  let parsed: Partial<Record<keyof Identity, unknown>> | null
+  try {
+    parsed = JSON.parse(text)
+  } catch {
+    return undefined // not JSON: the caller reports the slot as damaged
+  }
+  if (typeof parsed !== 'object' || parsed === null) return undefined
+  const { storeId, backend, format, log } = parsed
+  const counts = ['generation', 'dataGeneration', 'epoch', 'syncedSeq', 'features'] as const
+  const sound =
+    counts.every((name) => Number.isSafeInteger(parsed[name]) && (parsed[name] as number) >= 0) &&
+    typeof storeId === 'string' &&
+    /^[0-9a-f]{32}$/.test(storeId) &&
+    typeof backend === 'string' &&
+    /^[a-z]+$/.test(backend) &&
+    typeof format === 'object' &&
+    format !== null &&
+    typeof log === 'object' &&
+    log !== null
+  return sound ? (parsed as unknown as Identity) : undefined
 }
 
 function unsupported(path: string, what: string): KintsugiError {

@@ -1,7 +1,7 @@
 import type { ByteRange } from '../batch/batch.js'
 import type { Cursor, EntryChunk, ReadView } from '../backend/backend.js'
 import { KintsugiError } from '../errors.js'
-import type { Encoding } from '../options.js'
+import { describe, invalidOption, type Encoding } from '../options.js'
 import { keyBytes, type Bytes, type KeyRange } from './arguments.js'
 
 /** What to read and how. */
@@ -15,6 +15,11 @@ export interface IteratorOptions extends KeyRange {
 }
 
 export const iteratorOptionNames = ['gt', 'gte', 'lt', 'lte', 'reverse', 'limit', 'signal'] as const
+
+export function checkLimit(limit: number): void {
+  if (Number.isSafeInteger(limit) && limit >= -1) return
+  throw invalidOption('limit', `${describe(limit)} was given, allowed is a count, or -1 for all`)
+}
 
 /** What an iterator yields per entry. */
 export type Selection = 'entries' | 'keys' | 'values'

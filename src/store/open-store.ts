@@ -157,6 +157,8 @@ async function openExisting(opening: Opening): Promise<Store> {
   const loaded = loadIdentity(vfs, path, checksum)
   if (loaded === undefined) throw refuseDirectory(path, 'headless')
   checkFormat(opening, loaded.identity)
+  // A backend this version does not have is refused before anything is written or missed.
+  await opening.loadBackend(loaded.identity.backend)
   const identityFile = new IdentityFile(vfs, path, checksum, loaded)
   if (!options.readOnly) {
     await identityFile.confirm()

@@ -3,6 +3,7 @@ import { KintsugiError } from '../errors.js'
 import { checkOptionNames, describe, invalidOption, type Encoding } from '../options.js'
 import { keyBytes, rangeBytes, type Bytes } from './arguments.js'
 import {
+  checkLimit,
   iteratorOptionNames,
   StoreIterator,
   type IterationPlan,
@@ -124,12 +125,7 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
     if (typeof reverse !== 'boolean') {
       throw invalidOption('reverse', `${describe(reverse)} was given, allowed is true or false`)
     }
-    if (!Number.isSafeInteger(limit) || limit < -1) {
-      throw invalidOption(
-        'limit',
-        `${describe(limit)} was given, allowed is a count, or -1 for all`
-      )
-    }
+    checkLimit(limit)
     if (signal !== undefined && !(signal instanceof AbortSignal)) {
       throw invalidOption('signal', `${describe(signal)} was given, allowed is an AbortSignal`)
     }

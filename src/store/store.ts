@@ -1,4 +1,4 @@
-import type { Backend, Finding, Progress, ReadView, VerifyLevel } from '../backend/backend.js'
+import type { Backend, Finding, ReadView, VerifyLevel } from '../backend/backend.js'
 import { batchBytes, type BatchOperation } from '../batch/batch.js'
 import type { EventEmitter } from 'node:events'
 import { KintsugiError } from '../errors.js'
@@ -22,7 +22,6 @@ import {
 } from './arguments.js'
 import type { CommitQueue } from './commit-queue.js'
 import type { ConflictWindow } from './conflict-window.js'
-import { aborted } from './iterator.js'
 import type { Persister } from './persister.js'
 import { Reader, type PointReads } from './reader.js'
 import { Snapshot } from './snapshot.js'
@@ -32,6 +31,7 @@ import {
   type Decoders,
   type TransactionOptions
 } from './transaction.js'
+import { interruptible, progressOf, type WorkOptions } from './work.js'
 
 /** One operation of a batch. */
 export type Operation =
@@ -45,16 +45,11 @@ export interface WriteOptions {
   readonly durability?: Durability | undefined
 }
 
-/** How long work reports and is interrupted. */
-export interface WorkOptions {
-  readonly signal?: AbortSignal | undefined
-  /** Called now and then; `total` is 0 where it is not known. */
-  readonly onProgress?: ((done: number, total: number, unit: string) => void) | undefined
-}
-
 /** Persists at closing beyond the first: the log can go after one (rule B1), files shrink by more. */
 const maxClosingPersists = 10
 
+const writeOptionNames = ['durability'] as const
+const clearNames = ['type', ...rangeNames] as const
 const durabilities: readonly unknown[] = ['sync', 'os', 'memory'] satisfies Durability[]
 
 /** Everything a store is made of; put together when it is opened. */
@@ -158,7 +153,11 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
   async clear(range: KeyRange & WriteOptions = {}): Promise<void> {
     checkOptionNames(range, [...rangeNames, 'durability'])
     const operations: BatchOperation[] = [{ type: 'clear', range: rangeBytes(range) }]
-    return this.#queue().commit(operations, sizeOf(operations), this.#durabilityOf(range))
+    return this.#queue().commit(
+      operations,
+      sizeOf(operations),
+      this.#checkedDurability(range.durability)
+    )
   }
 
   /**
@@ -201,8 +200,14 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     work: (tx: Transaction<K, V>) => Promise<T> | T,
     options: TransactionOptions = {}
   ): Promise<T> {
+    if (typeof work !== 'function') {
+      throw new KintsugiError(
+        'KINTSUGI_INVALID_ARGUMENT',
+        `a transaction needs a function, ${describe(work)} was given`
+      )
+    }
     checkOptionNames(options, transactionOptionNames)
-    const durability = this.#durabilityOf(options)
+    const durability = this.#checkedDurability(options.durability)
     const { maxRetries = 10 } = options
     if (!Number.isSafeInteger(maxRetries) || maxRetries < 0) {
       throw invalidOption('maxRetries', `${describe(maxRetries)} was given, allowed is a count`)
@@ -227,15 +232,17 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
 
   /** Makes the backend durable by itself, so that the next opening replays nothing before this. */
   async persist(): Promise<void> {
-    await this.#queue().barrier()
-    await this.#writer().persister.persist()
+    const { queue, persister } = this.#writer()
+    await queue.barrier()
+    await persister.persist()
   }
 
   /** Repacks the data of a range, or all of it, and gives back free space. */
   async compact(range: KeyRange & WorkOptions = {}): Promise<void> {
     checkOptionNames(range, [...rangeNames, 'signal', 'onProgress'])
     this.#writer()
-    await this.#backend.compact(rangeBytes(range), progressOf(range))
+    const progress = progressOf(range)
+    await interruptible(this.#backend.compact(rangeBytes(range), progress), progress.signal)
     await this.persist()
   }
 
@@ -252,9 +259,11 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
       )
     }
     checkOptionNames(options, ['signal', 'onProgress'])
+    const progress = progressOf(options)
     const { writer, verifyShared } = this.#parts
     const shared = await (writer?.persister.whilePaused(verifyShared) ?? verifyShared())
-    return [...shared, ...(await this.#backend.verify(level, progressOf(options)))]
+    const own = await interruptible(this.#backend.verify(level, progress), progress.signal)
+    return [...shared, ...own]
   }
 
   /** Bytes on disk that a range takes up, roughly. */
@@ -284,7 +293,8 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
    * snapshots are closed. Closing twice is allowed.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#close()
+    // A listener of `closing` may call this again, so the promise has to be there before.
+    this.#closing ??= Promise.resolve().then(() => this.#close())
     return this.#closing
   }
 
@@ -326,7 +336,7 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     if (writer === undefined) return
     await writer.queue.barrier()
     await writer.persister.close()
-    if (writer.queue.failure !== undefined) return
+    if (writer.queue.failure !== undefined) throw writer.queue.failure
     await writer.queue.flush()
     await writer.persister.persist()
     for (let i = 0; i < maxClosingPersists && this.#backend.persistPays; i++) {
@@ -381,7 +391,12 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
   }
 
   #durabilityOf(options: WriteOptions | undefined): Durability {
-    const durability = options?.durability
+    if (options === undefined) return this.#durability
+    checkOptionNames(options, writeOptionNames)
+    return this.#checkedDurability(options.durability)
+  }
+
+  #checkedDurability(durability: Durability | undefined): Durability {
     if (durability === undefined) return this.#durability
     if (durabilities.includes(durability)) return durability
     throw invalidOption(
@@ -436,6 +451,8 @@ function checkOperation(operation: Operation): BatchOperation {
       return key === operation.key ? (operation as BatchOperation) : { type: 'del', key }
     }
     case 'clear':
+      // A misspelled bound would remove more than was meant.
+      checkOptionNames(operation, clearNames)
       return { type: 'clear', range: rangeBytes(operation) }
     default:
       throw new KintsugiError(
@@ -452,16 +469,4 @@ function sizeOf(operations: readonly BatchOperation[]): number {
     'KINTSUGI_BATCH_TOO_LARGE',
     `a batch has ${bytes} bytes, at most ${limits.batchBytes} are allowed; nothing was written`
   )
-}
-
-/** The caller's wishes in the form that backends take. */
-export function progressOf(options: WorkOptions): Progress {
-  const { signal, onProgress } = options
-  return {
-    signal,
-    report(done, total, unit) {
-      if (signal?.aborted === true) throw aborted(signal)
-      onProgress?.(done, total, unit)
-    }
-  }
 }

@@ -4,7 +4,7 @@ import { KintsugiError } from '../errors.js'
 import { checkOptionNames, type Durability } from '../options.js'
 import { keyBytes, rangeBytes, valueBytes, type Bytes, type KeyRange } from './arguments.js'
 import { contains, type ConflictWindow } from './conflict-window.js'
-import { iteratorOptionNames, type IteratorOptions } from './iterator.js'
+import { checkLimit, iteratorOptionNames, type IteratorOptions } from './iterator.js'
 import type { Snapshot } from './snapshot.js'
 
 /** How to run a transaction. */
@@ -38,6 +38,8 @@ export class Transaction<K extends Buffer | string = Buffer, V extends Buffer | 
   readonly #writes = new Map<string, Buffer | null>()
   readonly #cleared: ByteRange[] = []
   #open = true
+  /** Its operations are on their way: later ones would be lost in silence. */
+  #isSealed = false
 
   /** Takes over the snapshot and closes it at the end. */
   constructor(snapshot: Snapshot, window: ConflictWindow, decode: Decoders<K, V>) {
@@ -93,6 +95,7 @@ export class Transaction<K extends Buffer | string = Buffer, V extends Buffer | 
     this.#checkOpen()
     checkOptionNames(options, iteratorOptionNames)
     const { limit = -1, ...unlimited } = options
+    checkLimit(limit)
     const range = rangeBytes(options)
     this.#readRanges.push(range)
     const merge = new OwnWrites(this.#writes, this.#cleared, range, options.reverse === true)
@@ -105,11 +108,17 @@ export class Transaction<K extends Buffer | string = Buffer, V extends Buffer | 
       *[Symbol.iterator]() {
         let left = limit
         try {
+          if (left === 0) return
           for (const entry of stored) {
-            for (const merged of merge.upTo(entry)) if (left-- !== 0) yield decode(merged)
-            if (left === 0) return
+            for (const merged of merge.upTo(entry)) {
+              yield decode(merged)
+              if (--left === 0) return
+            }
           }
-          for (const own of merge.rest()) if (left-- !== 0) yield decode(own)
+          for (const own of merge.rest()) {
+            yield decode(own)
+            if (--left === 0) return
+          }
         } finally {
           stored.close()
         }
@@ -117,11 +126,17 @@ export class Transaction<K extends Buffer | string = Buffer, V extends Buffer | 
       async *[Symbol.asyncIterator]() {
         let left = limit
         try {
+          if (left === 0) return
           for await (const entry of stored) {
-            for (const merged of merge.upTo(entry)) if (left-- !== 0) yield decode(merged)
-            if (left === 0) return
+            for (const merged of merge.upTo(entry)) {
+              yield decode(merged)
+              if (--left === 0) return
+            }
           }
-          for (const own of merge.rest()) if (left-- !== 0) yield decode(own)
+          for (const own of merge.rest()) {
+            yield decode(own)
+            if (--left === 0) return
+          }
         } finally {
           stored.close()
         }
@@ -129,8 +144,9 @@ export class Transaction<K extends Buffer | string = Buffer, V extends Buffer | 
     }
   }
 
-  /** What the transaction writes: ranges first, since its single writes are newer. */
+  /** What the transaction writes: ranges first, since its single writes are newer. Ends its use. */
   operations(): BatchOperation[] {
+    this.#isSealed = true
     const operations: BatchOperation[] = this.#cleared.map((range) => ({ type: 'clear', range }))
     for (const [text, value] of this.#writes) {
       const key = bytesOf(text)
@@ -167,7 +183,7 @@ export class Transaction<K extends Buffer | string = Buffer, V extends Buffer | 
   }
 
   #checkOpen(): void {
-    if (this.#open) return
+    if (this.#open && !this.#isSealed) return
     throw new KintsugiError(
       'KINTSUGI_TRANSACTION_NOT_OPEN',
       'the transaction has ended; do everything inside its function, and await it there'

@@ -84,7 +84,14 @@ export class Telemetry {
   emit<Name extends keyof StoreEvents>(name: Name, ...detail: StoreEvents[Name]): void {
     const published = this.#channels.get(name)
     if (published?.hasSubscribers) published.publish({ path: this.#path, ...detail[0] })
-    // The emitter's own typing cannot follow a generic event name.
-    ;(this.events as EventEmitter).emit(name, ...detail)
+    try {
+      // The emitter's own typing cannot follow a generic event name.
+      ;(this.events as EventEmitter).emit(name, ...detail)
+    } catch (error) {
+      // A listener's error is its own: it surfaces as uncaught and leaves the store's work alone.
+      process.nextTick(() => {
+        throw error
+      })
+    }
   }
 }

@@ -1,0 +1,40 @@
+import type { Progress } from '../backend/backend.js'
+import { describe, invalidOption } from '../options.js'
+import { aborted } from './iterator.js'
+
+/** How long work reports and is interrupted. */
+export interface WorkOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Called now and then; `total` is 0 where it is not known. */
+  readonly onProgress?: ((done: number, total: number, unit: string) => void) | undefined
+}
+
+/** Turns the reason that ended the work, whatever it is, into an error of ours with it as cause. */
+export async function interruptible<T>(
+  work: Promise<T>,
+  signal: AbortSignal | undefined
+): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    throw signal?.aborted === true && error === signal.reason ? aborted(signal) : error
+  }
+}
+
+/** The caller's wishes in the form that backends take. */
+export function progressOf(options: WorkOptions): Progress {
+  const { signal, onProgress } = options
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw invalidOption('signal', `${describe(signal)} was given, allowed is an AbortSignal`)
+  }
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw invalidOption('onProgress', `${describe(onProgress)} was given, allowed is a function`)
+  }
+  return {
+    signal,
+    report(done, total, unit) {
+      if (signal?.aborted === true) throw aborted(signal)
+      onProgress?.(done, total, unit)
+    }
+  }
+}
