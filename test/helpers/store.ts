@@ -1,0 +1,151 @@
+import fs from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterEach, expect } from 'vitest'
+import { SeededRandom } from '../../dist/base/random.js'
+import { KintsugiError, open, type OpenOptions } from '../../dist/index.js'
+import type { Finding } from '../../dist/index.js'
+import { MemVfs } from '../../dist/vfs/mem-vfs.js'
+import { TestClock } from './test-clock.js'
+
+/** Everything as small as it may be, so that switches, splits and persists happen all the time. */
+export const tiny = {
+  walSegmentBytes: 4096,
+  pageBytes: 4096,
+  cacheBytes: 1024 * 1024,
+  persistDirtyBytes: 64 * 1024,
+  persistWalBytes: 64 * 1024
+} as const satisfies OpenOptions
+
+export type AnyStore = Awaited<ReturnType<typeof open>>
+
+export const storePath = '/store'
+
+/** What an opening needs beside its options to be the same each time. */
+export function deterministic(vfs: MemVfs, seed = 1) {
+  return { vfs, clock: new TestClock(), random: new SeededRandom(seed) } as const
+}
+
+interface MemoryOptions extends OpenOptions {
+  expectDamage?: boolean
+  path?: string
+}
+
+type EncodingsOf<O> = (O extends { keyEncoding: 'utf8' } ? { keyEncoding: 'utf8' } : object) &
+  (O extends { valueEncoding: 'utf8' } ? { valueEncoding: 'utf8' } : object)
+
+interface Opened {
+  readonly store: AnyStore
+  readonly expectDamage: boolean
+}
+
+/**
+ * Stores for one test file. Whatever a test leaves open gets a full structural check and is closed;
+ * when the test failed, the directory is kept and named.
+ */
+export function useStores() {
+  let opened: Opened[] = []
+  const memories = new Set<MemVfs>()
+  const directories: string[] = []
+
+  afterEach(async ({ task }) => {
+    const failed = task.result?.state === 'fail'
+    try {
+      for (const { store, expectDamage } of opened.splice(0)) {
+        if (!store.isOpen) continue
+        const findings = await store.verify('comprehensive')
+        if (!failed && !expectDamage) expect(findings).toEqual([])
+        await store.close()
+      }
+    } finally {
+      if (failed) for (const vfs of memories) console.log(`files kept in ${keepMemory(vfs)}`)
+      for (const directory of directories.splice(0)) {
+        if (failed) console.log(`files kept in ${directory}`)
+        else fs.rmSync(directory, { recursive: true, force: true })
+      }
+      memories.clear()
+      opened = []
+    }
+  })
+
+  const track = <S extends AnyStore>(store: S, expectDamage: boolean): S => {
+    opened.push({ store, expectDamage })
+    return store
+  }
+
+  return {
+    /** A store in memory with a clock of its own; pass the same `vfs` to open it again. */
+    async memory<const O extends MemoryOptions = Record<never, never>>(options?: O) {
+      const { expectDamage = false, path = storePath, ...rest }: MemoryOptions = options ?? {}
+      const vfs = (rest.vfs as MemVfs | undefined) ?? new MemVfs()
+      const clock = (rest.clock as TestClock | undefined) ?? new TestClock()
+      if (vfs instanceof MemVfs) memories.add(vfs)
+      const given = { random: new SeededRandom(7), ...tiny, ...rest, vfs, clock }
+      // Only the encodings decide the type of the store.
+      const store = await open(path, given as unknown as EncodingsOf<O>)
+      track(store as unknown as AnyStore, expectDamage)
+      return { store, vfs, clock }
+    },
+
+    /** A fresh directory on disk, removed when the test has passed. */
+    directory(): string {
+      const directory = fs.mkdtempSync(join(tmpdir(), 'kintsugi-test-'))
+      directories.push(directory)
+      return directory
+    },
+
+    /** A store on disk. */
+    async disk<const O extends OpenOptions>(path: string, options?: O) {
+      const store = await open(path, options)
+      track(store as unknown as AnyStore, false)
+      return store
+    },
+
+    /** Has a store that was opened otherwise checked and closed as well. */
+    track
+  }
+}
+
+/** Writes the files of a file system in memory to a directory of the machine. */
+export function keepMemory(vfs: MemVfs): string {
+  const directory = fs.mkdtempSync(join(tmpdir(), 'kintsugi-kept-'))
+  for (const path of vfs.medium.paths()) {
+    const target = join(directory, path)
+    fs.mkdirSync(dirname(target), { recursive: true })
+    fs.writeFileSync(target, vfs.medium.read(path))
+  }
+  return directory
+}
+
+/** The error a call fails with, synchronously or not; a call that succeeds is the test's failure. */
+export async function failure(call: () => unknown): Promise<KintsugiError> {
+  let result: unknown
+  try {
+    result = await call()
+  } catch (error) {
+    expect(error).toBeInstanceOf(KintsugiError)
+    return error as KintsugiError
+  }
+  throw new Error(`expected an error, got ${String(result)}`)
+}
+
+/** The code of the error a call fails with. */
+export async function failureCode(call: () => unknown): Promise<string> {
+  return (await failure(call)).code
+}
+
+/** All entries as text. */
+export function entriesOf(store: Pick<AnyStore, 'entries'>): [string, string][] {
+  return Array.from(store.entries(), ([key, value]) => [key.toString(), value.toString()])
+}
+
+/** Sizes and bytes of every file, to see that nothing was changed. */
+export function fingerprint(vfs: MemVfs): Record<string, string> {
+  return Object.fromEntries(
+    vfs.medium.paths().map((path) => [path, vfs.medium.read(path).toString('base64')])
+  )
+}
+
+export function describeFindings(findings: readonly Finding[]): string {
+  return findings.map(({ kind, path, message }) => `${kind} ${path}: ${message}`).join('\n')
+}
