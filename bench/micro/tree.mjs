@@ -71,8 +71,7 @@ async function load(tree, keys, name) {
     const to = Math.min(keys.length, i + batchSize)
     for (let k = i; k < to; k++) end = writePut(bytes, end, keys[k], value)
     const applyStart = cpuMs()
-    const waiting = tree.prepare(bytes, 0, end)
-    if (waiting) await waiting
+    if (!tree.tryPrepare(bytes, 0, end)) await tree.prepare(bytes, 0, end)
     tree.apply(bytes, 0, end, ++seq)
     applyMs += cpuMs() - applyStart
   }

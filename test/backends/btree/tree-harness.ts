@@ -121,7 +121,9 @@ export class Pair {
 
   async apply(operations: readonly BatchOperation[]): Promise<void> {
     const bytes = encodeBatch(operations)
-    await this.backend.prepare(bytes, 0, bytes.length)
+    if (!this.backend.tryPrepare(bytes, 0, bytes.length)) {
+      await this.backend.prepare(bytes, 0, bytes.length)
+    }
     this.backend.apply(bytes, 0, bytes.length, ++this.seq)
     bytes.fill(0xee)
     for (const operation of operations) this.model.apply(operation)

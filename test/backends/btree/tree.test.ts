@@ -362,18 +362,22 @@ describe('reading without waiting', () => {
     await fill(pair, 6000, 400)
     await pair.reopen()
     const { backend } = pair
-    const operations = Array.from({ length: 150 }, (_, i) => put(keyOf(i * 40), `new ${i}`))
-    const bytes = encodeBatch(operations)
-    // Some are in memory before, others come in for it.
-    for (let i = 0; i < 20; i++) backend.getSync(Buffer.from(keyOf(i * 40)))
-    await backend.prepare(bytes, 0, bytes.length)
-    for (let i = 0; i < 6000; i += 7) backend.getSync(Buffer.from(keyOf(i)))
-    const resident = operations.filter((operation) => {
-      return operation.type === 'put' && backend.tryGet(operation.key) === null
-    })
-    expect(resident).toEqual([])
-    backend.apply(bytes, 0, bytes.length, ++pair.seq)
-    for (const operation of operations) pair.model.apply(operation)
+    const isResident = (key: string) => backend.tryGet(Buffer.from(key)) !== null
+    // First a batch all of whose pages are in memory already, then one for which they come in.
+    for (const count of [20, 150]) {
+      const keys = Array.from({ length: count }, (_, i) => keyOf(i * 40))
+      if (count === 20) for (const key of keys) backend.getSync(Buffer.from(key))
+      const operations = keys.map((key) => put(key, `new ${count}`))
+      const bytes = encodeBatch(operations)
+      const ready = backend.tryPrepare(bytes, 0, bytes.length)
+      expect(ready).toBe(count === 20)
+      if (!ready) await backend.prepare(bytes, 0, bytes.length)
+      // Leaves that the batch does not touch.
+      for (let i = 20; i < 6000; i += 40) backend.getSync(Buffer.from(keyOf(i)))
+      expect(keys.filter((key) => !isResident(key))).toEqual([])
+      backend.apply(bytes, 0, bytes.length, ++pair.seq)
+      for (const operation of operations) pair.model.apply(operation)
+    }
     await pair.check()
     for (let i = 0; i < 6000; i += 7) backend.getSync(Buffer.from(keyOf(i)))
     expect(backend.stats().residentPages - backend.stats().dirtyPages).toBeLessThanOrEqual(80)
