@@ -75,6 +75,8 @@ export class CommitQueue {
   #pumping = false
   /** Strongest durability among the commits staged since the last group left. */
   #strength = 0
+  /** The same of the group on its way to the disk; 0 where there is none. */
+  #inFlightStrength = 0
   #scheduled = false
   #inFlight = false
   /** Applied `memory` bytes that the disk has not seen. */
@@ -164,11 +166,13 @@ export class CommitQueue {
     }
     const seq = this.#number(staged, operations.length)
     this.#sequenced.push({ buffer, start, end, seq, resolve: undefined, reject: undefined })
-    const wanted = Math.max(this.#strength, strength[durability])
+    // What is acknowledged on the way may have been promised more than this commit.
+    const wanted = Math.max(this.#strength, this.#inFlightStrength, strength[durability])
     try {
       if (wanted === strength.sync) this.#log.syncSync()
       else if (wanted === strength.os) this.#log.writeSync()
     } catch (error) {
+      this.#strength = wanted
       this.#logFailed(error)
       throw this.#log.committedSeq < seq ? error : outcomeUnknown(seq, error)
     }
@@ -336,13 +340,16 @@ export class CommitQueue {
       return
     }
     this.#inFlight = true
+    this.#inFlightStrength = wanted
     writing.then(
       () => {
         this.#inFlight = false
+        this.#inFlightStrength = 0
         this.#settle(last)
       },
       (error: unknown) => {
         this.#inFlight = false
+        this.#inFlightStrength = 0
         this.#strength = Math.max(this.#strength, wanted)
         this.#logFailed(error)
       }
