@@ -117,6 +117,9 @@ export class LogWriter {
   /** Highest `syncedSeq` that some frame states. */
   statedSeq = 0
 
+  /** How often commits were taken out of the log, and why the last time. */
+  discards = 0
+  lastDiscardCause: unknown
   /** True while the step in flight is a sync that nothing placed later can disturb. */
   isOnlySyncing = false
   committedBytes = 0
@@ -388,7 +391,7 @@ export class LogWriter {
         } catch (refusal) {
           if (this.#unpublished) throw refusal
           // Nothing of the later commits reached a file: they leave without a trace.
-          this.#discardBehind(Math.min(this.appliedSeq, this.committedSeq))
+          this.#discardBehind(Math.min(this.appliedSeq, this.committedSeq), refusal)
           yield* this.#writeRuns(datasync)
           return refusal
         }
@@ -608,9 +611,13 @@ export class LogWriter {
     const isExposed = this.#exposedSeq > keptSeq
     const firstSeq = keptSeq + 1
     const lastSeq = this.committedSeq
-    this.#discardBehind(keptSeq)
+    const error = isExposed ? this.#unknownOutcome(firstSeq, lastSeq, cause) : cause
+    this.#discardBehind(keptSeq, error)
     this.#exposedSeq = Math.min(this.#exposedSeq, keptSeq)
-    if (!isExposed) return cause
+    return error
+  }
+
+  #unknownOutcome(firstSeq: number, lastSeq: number, cause: unknown): KintsugiError {
     return new KintsugiError(
       'KINTSUGI_OUTCOME_UNKNOWN',
       `commits ${firstSeq} to ${lastSeq} could be written neither to the log nor again to a new ` +
@@ -621,7 +628,7 @@ export class LogWriter {
   }
 
   /** Takes the commits out of the log that are neither placed nor numbered up to `keptSeq`. */
-  #discardBehind(keptSeq: number): void {
+  #discardBehind(keptSeq: number, cause: unknown): void {
     let { chunk, offset } = this.#placed
     let seq = this.placedSeq
     let bytes = this.placedBytes
@@ -635,6 +642,10 @@ export class LogWriter {
       seq = readU64(chunk.view, offset + Field.seq)
       bytes += sizeBytes
       offset += sizeBytes
+    }
+    if (seq < this.committedSeq) {
+      this.discards++
+      this.lastDiscardCause = cause
     }
     this.staging.discardBehind({ chunk, offset }, seq)
     this.committedSeq = seq

@@ -260,10 +260,13 @@ export class Log {
   }
 
   async #runPending(running: Promise<void>): Promise<void> {
+    const { discards } = this.#writer
     await running
     const datasync = this.#pendingSync
     this.#pending = undefined
     this.#pendingSync = false
+    // The operation in flight failed and took the commits that waited here out of the log with it.
+    if (this.#writer.discards !== discards) throw this.#writer.lastDiscardCause
     await this.#run(this.#writer.drain(datasync), datasync)
   }
 

@@ -113,6 +113,30 @@ describe('a failed sync or write (rules F1 to F3)', () => {
     expect(await survivors(vfs)).toEqual(upTo(4))
   })
 
+  it('never tells a waiting group that it succeeded when the one before took it along', async () => {
+    const vfs = new MemVfs({ scheduler: new MacrotaskScheduler() })
+    const failing = { kind: 'error', errno: 'EIO' } as const
+    const log = await newLog(
+      new FaultVfs(vfs, [
+        { operation: 'datasync', path: '/wal/000000000001.wal', nth: 4, fault: failing },
+        { operation: 'datasync', path: '/wal/000000000002.wal', nth: 2, fault: failing }
+      ])
+    )
+    commit(log)
+    await log.sync()
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    commit(log)
+    const inFlight = codeOf(() => log.sync())
+    commit(log)
+    const waiting = codeOf(() => log.sync())
+    expect(await inFlight).toBe('KINTSUGI_OUTCOME_UNKNOWN')
+    expect(await waiting).toBe('KINTSUGI_OUTCOME_UNKNOWN')
+    expect(log.committedSeq).toBe(1)
+    commit(log)
+    await log.sync()
+    expect(await survivors(vfs)).toEqual([1, 2])
+  })
+
   it('believes a late error of a group that was overtaken (rules W9, F1)', async () => {
     const vfs = new MemVfs({ scheduler: new MacrotaskScheduler() })
     const faults = new FaultVfs(vfs, [
