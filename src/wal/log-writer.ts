@@ -120,6 +120,8 @@ export class LogWriter {
   /** How often commits were taken out of the log, and why the last time. */
   discards = 0
   lastDiscardCause: unknown
+  /** Why there was no new segment the last time. */
+  #refusal: unknown
   /** True while the step in flight is a sync that nothing placed later can disturb. */
   isOnlySyncing = false
   committedBytes = 0
@@ -232,17 +234,19 @@ export class LogWriter {
    */
   *drain(datasync: boolean): Procedure<void> {
     const goal = this.committedSeq
+    const { discards } = this
     this.isOnlySyncing = false
-    let refusal: unknown
     if (this.poison === undefined) {
       try {
-        refusal = yield* this.#advance(goal, datasync)
+        yield* this.#advance(goal, datasync)
       } catch (error) {
         this.poison = error
       }
     }
     if (this.poison !== undefined) yield* this.reopen(true)
-    if (refusal !== undefined) throw refusal
+    if (this.discards !== discards) throw this.lastDiscardCause
+    // Acknowledged commits stay in the log even when they could not be written now.
+    if (this.writtenSeq < goal) throw this.#refusal
   }
 
   /**
@@ -378,12 +382,14 @@ export class LogWriter {
 
   // --- writing
 
-  /** Places and writes everything up to `goal`. Returns why a new segment could not be had. */
-  *#advance(goal: number, datasync: boolean): Procedure<unknown> {
+  /**
+   * Places and writes everything up to `goal`. Commits that need a new segment when none can be had
+   * are discarded.
+   */
+  *#advance(goal: number, datasync: boolean): Procedure<void> {
     for (;;) {
       if (!this.#isSealed && this.#place(goal)) {
-        yield* this.#writeRuns(datasync)
-        return undefined
+        return yield* this.#writeRuns(datasync)
       }
       if (!this.#isSealed) {
         try {
@@ -392,8 +398,8 @@ export class LogWriter {
           if (this.#unpublished) throw refusal
           // Nothing of the later commits reached a file: they leave without a trace.
           this.#discardBehind(Math.min(this.appliedSeq, this.committedSeq), refusal)
-          yield* this.#writeRuns(datasync)
-          return refusal
+          this.#refusal = refusal
+          return yield* this.#writeRuns(datasync)
         }
       }
       yield* this.#leaveSegment()
@@ -528,8 +534,7 @@ export class LogWriter {
       const head = this.#makeSegment(blank, SegmentLink.voiding, from)
       this.#unpublished = head
       this.#enter(head)
-      const refusal = yield* this.#advance(this.committedSeq, true)
-      assert(refusal === undefined, 'an unpublished segment is filled or fails')
+      yield* this.#advance(this.committedSeq, true)
       const mark = this.#placedMark()
       this.#exposedSeq = Math.max(this.#exposedSeq, this.placedSeq)
       this.#isPublishing = true
