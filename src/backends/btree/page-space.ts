@@ -181,8 +181,11 @@ export class PageSpace {
   }
 
   #forget(page: number, count: number): void {
-    this.#forgetExtent(page)
-    for (let i = 0; i < count; i++) this.#memory.drop(page + i)
+    // Runs that were freed one by one come back as one: an extent may start at any of the pages.
+    for (let i = 0; i < count; i++) {
+      this.#forgetExtent(page + i)
+      this.#memory.drop(page + i)
+    }
   }
 
   #reserve(pageCount: number): void {
