@@ -1,5 +1,5 @@
-// The only file that knows N-API. Each function takes a descriptor and answers undefined or the name
-// of an errno; a bad argument is "EINVAL". Nothing here throws, keeps state, or outlives its
+// The only file that knows N-API. Each function takes a descriptor and answers undefined, or a count
+// where it reads, or the name of an errno; a bad argument is "EINVAL". Nothing here throws, keeps state, or outlives its
 // environment, so any number of worker threads and contexts may load it.
 
 #include <node_api.h>
@@ -18,7 +18,7 @@ namespace {
 
 // Raised with every change of a signature below: a binary left over from another version of the
 // sources is then refused by the loader instead of being called wrongly.
-constexpr uint32_t kInterfaceVersion = 1;
+constexpr uint32_t kInterfaceVersion = 2;
 
 constexpr double kMaxSafeInteger = 9007199254740991.0;
 
@@ -138,6 +138,26 @@ napi_value tryLock(napi_env env, napi_callback_info info) {
   return errorResult(env, kintsugi::tryLock(fd, exclusive));
 }
 
+/// readCached(fd, bytes, position): how many bytes were read, or -1 when that would have to wait
+napi_value readCached(napi_env env, napi_callback_info info) {
+  napi_value values[3];
+  int fd;
+  void* data = nullptr;
+  size_t size = 0;
+  int64_t position;
+  if (!readArguments(env, info, values) || !readFd(env, values[0], &fd) ||
+      !readBytes(env, values[1], &data, &size) || !readOffset(env, values[2], &position) ||
+      static_cast<double>(position) + static_cast<double>(size) > kMaxSafeInteger) {
+    return errorResult(env, EINVAL);
+  }
+  size_t count = 0;
+  const int error = kintsugi::readCached(fd, data, size, position, &count);
+  if (error != 0 && error != EAGAIN) return errorResult(env, error);
+  napi_value result = nullptr;
+  napi_create_double(env, error == EAGAIN ? -1.0 : static_cast<double>(count), &result);
+  return result;
+}
+
 /// allocateSync(fd, sizeBytes)
 napi_value allocateSync(napi_env env, napi_callback_info info) {
   napi_value values[2];
@@ -204,6 +224,7 @@ NAPI_MODULE_INIT() {
   const bool complete =
       napi_create_uint32(env, kInterfaceVersion, &version) == napi_ok &&
       exportFunction(env, exports, "tryLock", tryLock) &&
+      exportFunction(env, exports, "readCached", readCached) &&
       exportFunction(env, exports, "allocateSync", allocateSync) &&
       exportFunction(env, exports, "allocate", allocate) &&
       exportFunction(env, exports, "writeAndDatasync", writeAndDatasync) &&

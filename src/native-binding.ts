@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module'
 
 /**
- * The native addon (`native/addon.cc`): what Node lacks. Every function answers undefined, or the
- * name of the errno that made it fail; a bad argument is `EINVAL`. None throws, none rejects.
+ * The native addon (`native/addon.cc`): what Node lacks. Every function answers undefined (a count,
+ * where it reads), or the name of the errno that made it fail; a bad argument is `EINVAL`. None throws, none rejects.
  */
 export interface NativeBinding {
   readonly interfaceVersion: number
@@ -12,6 +12,11 @@ export interface NativeBinding {
    * for reading. The lock ends when the descriptor is closed.
    */
   tryLock(fd: number, exclusive: boolean): string | undefined
+  /**
+   * Reads at `position` what the operating system has in memory, without waiting for the disk:
+   * how many bytes that were, from the first on, or -1 for none; `ENOTSUP` where it cannot say.
+   */
+  readCached(fd: number, target: Uint8Array, position: number): number | string
   /** Reserves space from 0 to `sizeBytes`, extending the file; `ENOTSUP` where it cannot reserve. */
   allocate(fd: number, sizeBytes: number): Promise<string | undefined>
   allocateSync(fd: number, sizeBytes: number): string | undefined
@@ -22,7 +27,7 @@ export interface NativeBinding {
 }
 
 /** Counts the incompatible changes of `NativeBinding`; `native/addon.cc` has the same number. */
-const interfaceVersion = 1
+const interfaceVersion = 2
 
 /**
  * The addon for this platform, or undefined: there is no binary for it, or one that this Node cannot

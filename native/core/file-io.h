@@ -12,6 +12,12 @@ namespace kintsugi {
 /// it may have reached the file.
 int writeAll(int fd, const void* data, size_t size, int64_t position);
 
+/// Reads what the operating system has in memory of `size` bytes at `position`, without waiting for
+/// the disk. `count` says how many bytes those were, from the first on: fewer than `size` when it does
+/// not have all of them or the file ends. EAGAIN when it has not even the first, ENOTSUP where the
+/// platform or the file system cannot say.
+int readCached(int fd, void* data, size_t size, int64_t position, size_t* count);
+
 /// Makes the contents and the size of the file durable.
 int datasync(int fd);
 

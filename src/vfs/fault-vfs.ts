@@ -1,4 +1,5 @@
 import { asBuffer } from '../base/bytes.js'
+import { KintsugiError } from '../errors.js'
 import { FaultInjector, injectedError } from './fault-plan.js'
 import type { Fault, FaultOperation, FaultPlan } from './fault-plan.js'
 import { InFlight } from './in-flight.js'
@@ -152,6 +153,20 @@ class FaultFile implements VfsFile {
     )
     flipBit(fault, target, result)
     return result
+  }
+
+  /** One that would have to wait is no read yet, so the plan does not count it. */
+  tryRead(target: Uint8Array, position: number): boolean {
+    if (!this.#inner.tryRead(target, position)) return false
+    try {
+      const { fault } = this.#gate.enterSync(this.#request('read'), () => true)
+      flipBit(fault, target, target.length)
+      return true
+    } catch (error) {
+      // The real read, which comes next, is the one to fail or not.
+      if (error instanceof KintsugiError) return false
+      throw error
+    }
   }
 
   write(source: Uint8Array, position: number): Promise<void> {

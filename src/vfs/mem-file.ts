@@ -10,6 +10,8 @@ import type { VfsFile } from './vfs.js'
 export interface MemFileHost {
   readonly scheduler: MemScheduler
   readonly operationCount: number
+  /** Whether the next read without waiting finds all of its bytes in memory. */
+  nextReadIsCached(): boolean
   mutate<T>(kind: MemOperationKind, path: string, change: () => T): T
   releaseNode(node: MemFileNode): void
 }
@@ -38,6 +40,12 @@ export class MemFile implements VfsFile {
   readSync(target: Uint8Array, position: number): number {
     this.#assertOpen()
     return this.#node.current.read(target, position)
+  }
+
+  tryRead(target: Uint8Array, position: number): boolean {
+    this.#assertOpen()
+    if (!this.#host.nextReadIsCached()) return false
+    return this.#node.current.read(target, position) === target.length
   }
 
   write(source: Uint8Array, position: number): Promise<void> {

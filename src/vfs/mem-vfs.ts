@@ -16,9 +16,14 @@ export interface MemVfsOptions {
   readonly capacityBytes?: number
   /** When asynchronous operations take effect and settle. Default: `MicrotaskScheduler`. */
   readonly scheduler?: MemScheduler
+  /** Which reads find their bytes in memory without waiting. Default: `some`, by turns. */
+  readonly cachedReads?: CachedReads
   /** Whom locks name as their owner. */
   readonly owner?: Omit<LockOwner, 'since'>
 }
+
+/** `some`: about every second one, in a fixed order without a period that a caller could have. */
+export type CachedReads = 'none' | 'some' | 'all'
 
 const bootOwner: Omit<LockOwner, 'since'> = { pid: 1, host: 'memory', bootId: 'boot-0' }
 const rememberedFreedFiles = 8
@@ -33,6 +38,8 @@ export class MemVfs implements Vfs, MemFileHost {
   readonly scheduler: MemScheduler
   readonly capacityBytes: number
   readonly #owner: Omit<LockOwner, 'since'>
+  readonly #cachedReads: CachedReads
+  #tryReadCount = 0
   readonly #space: MemSpace
   #root = new MemDirectoryNode()
   #names = new NameJournal()
@@ -46,6 +53,7 @@ export class MemVfs implements Vfs, MemFileHost {
     this.capacityBytes = options.capacityBytes ?? Number.MAX_SAFE_INTEGER
     this.scheduler = options.scheduler ?? new MicrotaskScheduler()
     this.#owner = options.owner ?? bootOwner
+    this.#cachedReads = options.cachedReads ?? 'some'
     this.#space = new MemSpace(this.capacityBytes)
   }
 
@@ -237,6 +245,13 @@ export class MemVfs implements Vfs, MemFileHost {
     }
   }
 
+  /** Whether the next read without waiting does without. For the files of this file system. */
+  nextReadIsCached(): boolean {
+    if (this.#cachedReads !== 'some') return this.#cachedReads === 'all'
+    // A bit from the middle of a multiplicative hash of the read's number.
+    return ((Math.imul(++this.#tryReadCount, 0x9e37_79b1) >>> 15) & 1) === 1
+  }
+
   /** Gives back an inode that nothing refers to any more. For the files of this file system. */
   releaseNode(node: MemFileNode): void {
     if (!node.releaseIfUnused()) return
@@ -245,7 +260,12 @@ export class MemVfs implements Vfs, MemFileHost {
   }
 
   #sibling(owner: Omit<LockOwner, 'since'>, options: MemVfsOptions): MemVfs {
-    const clone = new MemVfs({ capacityBytes: this.capacityBytes, owner, ...options })
+    const clone = new MemVfs({
+      capacityBytes: this.capacityBytes,
+      cachedReads: this.#cachedReads,
+      owner,
+      ...options
+    })
     clone.#freedContents = this.#freedContents.slice()
     return clone
   }

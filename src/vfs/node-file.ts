@@ -15,6 +15,8 @@ export class NodeFile implements VfsFile {
   readonly path: string
   readonly #fd: number
   readonly #native: NativeBinding | undefined
+  /** Whether it is worth asking for what the operating system has in memory. */
+  #knowsCached: boolean
   #isOpen = true
   #inFlight = 0
   #becameIdle: (() => void) | undefined
@@ -24,6 +26,7 @@ export class NodeFile implements VfsFile {
     this.path = path
     this.#fd = fd
     this.#native = native
+    this.#knowsCached = native !== undefined
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
@@ -65,6 +68,14 @@ export class NodeFile implements VfsFile {
       }
     }
     return done
+  }
+
+  tryRead(target: Uint8Array, position: number): boolean {
+    this.#assertOpen()
+    if (!this.#knowsCached) return false
+    const count = this.#native!.readCached(this.#fd, target, position)
+    if (count === 'ENOTSUP') this.#knowsCached = false
+    return count === target.length
   }
 
   async write(source: Uint8Array, position: number): Promise<void> {

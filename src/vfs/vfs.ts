@@ -56,6 +56,12 @@ export interface VfsFile {
   /** Reads at `position`; returns how many bytes were there, fewer than asked only at the end. */
   read(target: Uint8Array, position: number): Promise<number>
   readSync(target: Uint8Array, position: number): number
+  /**
+   * Fills the target from what the operating system has in memory, without waiting. False when it
+   * has not all of it, when the file ends before, when the read fails, or where the platform cannot
+   * say: `read` then does, or tells why not. The target's contents are undefined after that.
+   */
+  tryRead(target: Uint8Array, position: number): boolean
   write(source: Uint8Array, position: number): Promise<void>
   writeSync(source: Uint8Array, position: number): void
   /** Makes contents and size durable (fdatasync). */

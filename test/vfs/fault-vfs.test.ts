@@ -48,6 +48,26 @@ describe('FaultVfs', () => {
     vfs.openSync('/a', 'create')
   })
 
+  it('strikes reads without waiting like other reads, and counts only those that read', async () => {
+    const flip: Fault = { kind: 'bit-flip', bit: 8 }
+    const plan: FaultPlan = [
+      { operation: 'read', nth: 2, fault: eio },
+      { operation: 'read', nth: 3, fault: flip }
+    ]
+    const target = Buffer.alloc(3)
+    const cached = new FaultVfs(new MemVfs({ cachedReads: 'all' }), plan)
+    const file = await cached.open('/a', 'create')
+    await file.write(bytes('abc'), 0)
+    const seen = [1, 2, 3, 4].map(() => file.tryRead(target, 0) && target.toString())
+    expect(seen).toEqual(['abc', false, 'acc', 'abc'])
+    const waiting = new FaultVfs(new MemVfs({ cachedReads: 'none' }), plan)
+    const other = await waiting.open('/a', 'create')
+    await other.write(bytes('abc'), 0)
+    for (let i = 0; i < 5; i++) expect(other.tryRead(target, 0)).toBe(false)
+    expect(await other.read(target, 0)).toBe(3)
+    expect((await failure(other.read(target, 0))).facts.errno).toBe('EIO')
+  })
+
   it('reaches every kind of operation', async () => {
     const runs: Record<string, (vfs: FaultVfs, file: VfsFile) => unknown> = {
       open: (vfs) => vfs.openSync('/d/a', 'read'),

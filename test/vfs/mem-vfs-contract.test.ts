@@ -10,6 +10,7 @@ function fixture(options: MemVfsOptions) {
 }
 
 vfsContract('MemVfs', () => fixture({}))
+vfsContract('MemVfs, everything in memory', () => fixture({ cachedReads: 'all' }))
 vfsContract('MemVfs, effects at submission', () =>
   fixture({ scheduler: new MacrotaskScheduler('submission') })
 )

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { loadNativeBinding } from '../../dist/native-binding.js'
+import { NodeFile } from '../../dist/vfs/node-file.js'
 import { NodeVfs } from '../../dist/vfs/node-vfs.js'
 import type { VfsFile } from '../../dist/vfs/vfs.js'
 import { failure, failureSync } from './vfs-contract.js'
@@ -259,6 +260,70 @@ describe.each([true, false].filter((native) => !native || loadNativeBinding()))(
     })
   }
 )
+
+describe('reading what the operating system has in memory', () => {
+  it('never happens without the addon', () => {
+    fs.writeFileSync(at('a'), 'x')
+    const file = new NodeVfs({ native: false }).openSync(at('a'), 'read')
+    expect(file.tryRead(Buffer.alloc(1), 0)).toBe(false)
+    file.closeSync()
+  })
+
+  describe.runIf(loadNativeBinding())('with the addon', () => {
+    const native = loadNativeBinding()!
+    const source = Buffer.alloc(100_000, 'what was just written is in memory. ')
+
+    it.runIf(process.platform === 'linux')('reads what was just written', () => {
+      const file = new NodeVfs({ native: true }).openSync(at('a'), 'create')
+      file.writeSync(source, 0)
+      const target = Buffer.alloc(8192)
+      expect(file.tryRead(target, 5000)).toBe(true)
+      expect(target.equals(source.subarray(5000, 13_192))).toBe(true)
+      file.closeSync()
+    })
+
+    it('counts what it read, and refuses what is no descriptor, no memory or no position', () => {
+      fs.writeFileSync(at('a'), source)
+      const fd = fs.openSync(at('a'), 'r')
+      const target = Buffer.alloc(8192)
+      const answers = [fd, fd, fd].map((of, i) => native.readCached(of, target, i * 49_000))
+      for (const [i, count] of [8192, 8192, 2000].entries()) {
+        expect([count, -1, 'ENOTSUP']).toContain(answers[i])
+      }
+      const wrong = native as unknown as { readCached(...given: unknown[]): unknown }
+      const bad = [[], [-1, target, 0], [fd, 'x', 0], [fd, target, -1], [fd, target, 0.5]]
+      bad.push([fd, target, 2 ** 53 - 1], [1.5, target, 0], [fd, target])
+      for (const given of bad) expect(wrong.readCached(...given)).toBe('EINVAL')
+      fs.closeSync(fd)
+      expect(['EBADF', 'ENOTSUP']).toContain(native.readCached(fd, target, 0))
+    })
+
+    it('asks no more where the file system cannot say', () => {
+      let asked = 0
+      const readCached = () => {
+        asked++
+        return 'ENOTSUP'
+      }
+      fs.writeFileSync(at('a'), source)
+      const fd = fs.openSync(at('a'), 'r')
+      const file = new NodeFile(at('a'), fd, { ...native, readCached })
+      for (let i = 0; i < 3; i++) expect(file.tryRead(Buffer.alloc(10), 0)).toBe(false)
+      expect(asked).toBe(1)
+      file.closeSync()
+    })
+
+    it.each([-1, 0, 9, 'EIO'])('takes %s for no answer, and asks again', (answer) => {
+      const answers = [answer, 10]
+      const readCached = () => answers.shift()!
+      fs.writeFileSync(at('a'), source)
+      const fd = fs.openSync(at('a'), 'r')
+      const file = new NodeFile(at('a'), fd, { ...native, readCached })
+      expect(file.tryRead(Buffer.alloc(10), 0)).toBe(false)
+      expect(file.tryRead(Buffer.alloc(10), 0)).toBe(true)
+      file.closeSync()
+    })
+  })
+})
 
 const mountReason = isRoot && canMount() ? undefined : 'needs the right to mount a small tmpfs'
 

@@ -74,6 +74,7 @@ export function vfsContract(name: string, create: () => VfsFixture | Promise<Vfs
       sizeTests(form, () => fixture, at)
       nameTests(form, () => fixture, at)
     })
+    describe('reading without waiting', () => tryReadTests(() => fixture, at))
     describe('files in flight', () => inFlightTests(() => fixture, at))
     describe('directories', () => directoryTests(() => fixture, at))
     describe('locks', () => lockTests(() => fixture, at))
@@ -315,6 +316,44 @@ function nameTests(form: Form, fixture: () => VfsFixture, at: At) {
     const error = await failure(form.unlink(fixture().vfs, at('none')))
     expect(error.code).toBe('KINTSUGI_FILE_MISSING')
     expect(error.facts).toMatchObject({ path: at('none'), operation: 'unlink', errno: 'ENOENT' })
+  })
+}
+
+/** Whether it reads at all is the file system's business; what it reads has to be right. */
+function tryReadTests(fixture: () => VfsFixture, at: At) {
+  it('fills all of the target with what is there, or answers false', async () => {
+    const file = await fixture().vfs.open(at('a'), 'create')
+    const source = Buffer.alloc(50_000, 'some bytes ')
+    await file.write(source, 0)
+    for (let position = 0; position < 40_000; position += 997) {
+      const target = Buffer.alloc(8194, '-')
+      const inner = target.subarray(1, 8193)
+      if (file.tryRead(inner, position)) {
+        expect(inner.equals(source.subarray(position, position + 8192))).toBe(true)
+      }
+      expect([target[0], target[8193]]).toEqual([45, 45])
+    }
+    await file.write(bytes('changed'), 100)
+    const target = Buffer.alloc(7)
+    for (let i = 0; i < 10; i++) if (file.tryRead(target, 100)) expect(`${target}`).toBe('changed')
+    await file.close()
+  })
+
+  it('answers false where the file ends before, whatever is cached', async () => {
+    const file = await fixture().vfs.open(at('a'), 'create')
+    await file.write(bytes('0123456789'), 0)
+    for (let i = 0; i < 10; i++) {
+      expect(file.tryRead(Buffer.alloc(5), 6)).toBe(false)
+      expect(file.tryRead(Buffer.alloc(5), 1_000_000)).toBe(false)
+    }
+    await file.close()
+  })
+
+  it('is a defect after closing', async () => {
+    const file = await fixture().vfs.open(at('a'), 'create')
+    await file.close()
+    const error = await failure((async () => file.tryRead(Buffer.alloc(1), 0))())
+    expect(error.code).toBe('KINTSUGI_INTERNAL')
   })
 }
 

@@ -210,6 +210,7 @@ export class ChunkBuilder {
     if (mayWait) {
       return this.#overflow.readSync(ref.page, ref.sizeBytes, ref.sumLow, ref.sumHigh)
     }
+    if (this.#overflow.tryLoad(ref)) return this.#overflow.peek(ref.page)
     this.missing = ref
     return null
   }

@@ -3,6 +3,9 @@ import type { Checksum } from '../../codec/checksum.js'
 import type { VfsFile } from '../../vfs/vfs.js'
 import { PageHeader } from './format.js'
 
+/** Read on the event loop in a row before a read goes the way that lets it turn: about 64 pages. */
+const maxTriedBytes = 512 * 1024
+
 /**
  * The data file: pages by number, checksums seeded with the store and the page number, and the
  * belief in it. After a failed sync nothing is synced through it any more (rule F1).
@@ -15,6 +18,8 @@ export class DataFile {
   readonly #seedHigh: number
   #pageCount: number
   #poison: unknown
+  /** Read without waiting since the last read that waited. */
+  #triedBytes = 0
 
   constructor(file: VfsFile, pageBytes: number, checksum: Checksum, storeId: Uint8Array) {
     this.file = file
@@ -77,7 +82,32 @@ export class DataFile {
   }
 
   async readPage(target: Buffer, pageNo: number): Promise<void> {
-    this.#whole(await this.file.read(target, pageNo * this.pageBytes), target, pageNo)
+    this.#whole(await this.read(target, pageNo), target, pageNo)
+  }
+
+  /** Reads from a page on; returns how many bytes were there. */
+  async read(target: Buffer, pageNo: number): Promise<number> {
+    try {
+      return await this.file.read(target, pageNo * this.pageBytes)
+    } finally {
+      this.#triedBytes = 0
+    }
+  }
+
+  /** Whether `tryRead` would try at all. */
+  mayTryRead(sizeBytes: number): boolean {
+    return this.#triedBytes + sizeBytes <= maxTriedBytes
+  }
+
+  /**
+   * The same without waiting: true when the operating system had all of the bytes in memory. It
+   * takes microseconds, which add up, so now and then it answers false for the event loop's sake.
+   */
+  tryRead(target: Buffer, pageNo: number): boolean {
+    if (!this.mayTryRead(target.length)) return false
+    const complete = this.file.tryRead(target, pageNo * this.pageBytes)
+    if (complete) this.#triedBytes += target.length
+    return complete
   }
 
   /** Writes go to reserved space only, so that a full disk shows here and not in a sync. */

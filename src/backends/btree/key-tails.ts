@@ -25,6 +25,8 @@ export class KeyTails implements LongKeys {
     const resident = this.#overflow.peek(ref.page)
     if (resident !== null) return resident
     if (!this.mayWait) {
+      const loaded = this.#overflow.tryLoad(ref) ? this.#overflow.peek(ref.page) : null
+      if (loaded !== null) return loaded
       this.missing = ref
       throw this.notResident
     }

@@ -141,6 +141,23 @@ export class Overflow {
     return load.promise
   }
 
+  /**
+   * Makes an extent resident if that needs no waiting; true when it is. False also when something is
+   * wrong with it, which `load` then says.
+   */
+  tryLoad(ref: ExtentRef): boolean {
+    const { page, sizeBytes, sumLow, sumHigh } = ref
+    if (this.isResident(page)) return true
+    const length = extentHeaderBytes + sizeBytes
+    if (this.#loading.has(page) || !this.#file.mayTryRead(length)) return false
+    if (page + this.pageCountOf(sizeBytes) > this.#file.pageCount) return false
+    const extent = Buffer.allocUnsafeSlow(length)
+    if (!this.#file.tryRead(extent, page)) return false
+    if (checkExtent(this.#file, extent, page, sumLow, sumHigh) !== undefined) return false
+    this.#cache(page, extent)
+    return true
+  }
+
   /** Whether there is a lower place for an extent. */
   canMove(ref: ExtentRef): boolean {
     return this.#space.hasRunBelow(ref.page, this.pageCountOf(ref.sizeBytes))
@@ -230,7 +247,7 @@ export class Overflow {
   ): Promise<void> {
     this.#checkBounds(page, sizeBytes)
     const extent = Buffer.allocUnsafeSlow(extentHeaderBytes + sizeBytes)
-    const count = await this.#file.file.read(extent, page * this.#file.pageBytes)
+    const count = await this.#file.read(extent, page)
     // Nobody can refer to what was there any more, and what was read may be neither.
     if (load.stale || this.isResident(page)) return
     this.#verify(extent, count, page, sumLow, sumHigh)

@@ -158,6 +158,30 @@ export class Pager {
     return promise
   }
 
+  /**
+   * `loadSync` where the operating system has the page in memory; otherwise -1. It answers -1 as
+   * well when something is wrong with the page: `load` then says what.
+   */
+  tryLoad(pageNo: number, level: number, sumLow: number, sumHigh: number): number {
+    const { memory, file } = this
+    // Until the load under way ends, more of them would only take frames from other pages.
+    if (this.#loading.has(pageNo) || !file.mayTryRead(this.pageBytes)) return -1
+    if (pageNo < firstDataPage || pageNo >= this.#space.end) return -1
+    const resident = memory.pageTable[pageNo]
+    if (resident !== -1) return resident
+    const frame = memory.takeFrame()
+    let installed = false
+    try {
+      if (!file.tryRead(memory.bytesOf(frame), pageNo)) return -1
+      if (this.#check(frame, pageNo, level, sumLow, sumHigh) !== undefined) return -1
+      memory.install(frame, pageNo)
+      installed = true
+      return frame
+    } finally {
+      if (!installed) memory.returnFrame(frame)
+    }
+  }
+
   /** A new dirty page of the current generation, resident, zero behind its header. */
   allocate(kind: PageKind, level: number): number {
     const { memory } = this
@@ -349,6 +373,18 @@ export class Pager {
   }
 
   #verify(frame: number, pageNo: number, level: number, sumLow: number, sumHigh: number): void {
+    const reason = this.#check(frame, pageNo, level, sumLow, sumHigh)
+    if (reason !== undefined) throw this.file.corruption(pageNo, reason)
+  }
+
+  /** What is wrong with a page that was read, or undefined. */
+  #check(
+    frame: number,
+    pageNo: number,
+    level: number,
+    sumLow: number,
+    sumHigh: number
+  ): string | undefined {
     const bytes = this.memory.bytesOf(frame)
     const known = this.#sums.knows(pageNo)
     const reason =
@@ -360,8 +396,8 @@ export class Pager {
         known ? this.#sums.high(pageNo) : sumHigh
       ) ??
       this.#options.content.check(this.memory.slabOf(frame), this.memory.baseOf(frame))
-    if (reason !== undefined) throw this.file.corruption(pageNo, reason)
-    if (!known) this.#sums.set(pageNo, sumLow, sumHigh)
+    if (reason === undefined && !known) this.#sums.set(pageNo, sumLow, sumHigh)
+    return reason
   }
 }
 

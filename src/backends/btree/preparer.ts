@@ -142,13 +142,16 @@ export class Preparer {
     for (let level = tree.height - 1; level >= 0; level--) {
       let frame = memory.pageTable[pageNo]
       if (!(frame >= 0)) {
-        if (!wait) {
+        if (wait) frame = tree.frameOf(pageNo, level, slab, sums)
+        else {
           const low = slab === undefined ? 0 : slab.u32[sums]
           const high = slab === undefined ? 0 : slab.u32[sums + 1]
-          this.#load(this.#pager.load(pageNo, level, low, high), bytes, start, end)
-          return false
+          frame = this.#pager.tryLoad(pageNo, level, low, high)
+          if (frame < 0) {
+            this.#load(this.#pager.load(pageNo, level, low, high), bytes, start, end)
+            return false
+          }
         }
-        frame = tree.frameOf(pageNo, level, slab, sums)
       }
       memory.touched[frame] = 1
       memory.keep(frame)
@@ -182,8 +185,9 @@ export class Preparer {
       const entry = entryAt(slab, region, i)
       const word = slab.u32[entry >>> 2]
       if (!hasLongKey(word)) continue
-      const { page, sizeBytes, sumLow, sumHigh } = readExtentRef(slab, keyReferenceAt(entry, word))
-      if (overflow.isResident(page)) continue
+      const ref = readExtentRef(slab, keyReferenceAt(entry, word))
+      const { page, sizeBytes, sumLow, sumHigh } = ref
+      if (wait ? overflow.isResident(page) : overflow.tryLoad(ref)) continue
       if (wait) overflow.readSync(page, sizeBytes, sumLow, sumHigh)
       else {
         complete = false

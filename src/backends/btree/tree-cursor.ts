@@ -109,7 +109,10 @@ export class TreeCursor implements Cursor {
     const mayWait = this.#fruitlessLoads > maxFruitlessLoads
     tails.mayWait = mayWait
     try {
-      const chunk = this.#next(maxEntries, mayWait)
+      let chunk: EntryChunk | undefined | null
+      do {
+        chunk = this.#next(maxEntries, mayWait)
+      } while (chunk === null && this.#tryLoadMissing())
       if (chunk !== null) this.#fruitlessLoads = 0
       return chunk
     } catch (error) {
@@ -119,6 +122,15 @@ export class TreeCursor implements Cursor {
     } finally {
       tails.mayWait = true
     }
+  }
+
+  /** As for lookups: repeating it ends. */
+  #tryLoadMissing(): boolean {
+    if (this.#missingExtent !== undefined) return false
+    const level = this.#missingLevel
+    const sums = this.#sums
+    const at = 2 * level
+    return this.#pager.tryLoad(this.#path[at], level, sums[at], sums[at + 1]) >= 0
   }
 
   async load(): Promise<void> {

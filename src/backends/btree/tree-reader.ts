@@ -100,13 +100,19 @@ export class TreeReader {
     return found === Lookup.notResident ? null : this.#tryValue(this.foundSlab!, this.foundEntry)
   }
 
-  /** `find` that treats a long key that is not in memory like a page that is not. */
+  /**
+   * `find` that does not wait: what the operating system has in memory it takes from there, and it
+   * treats a long key that is not in memory like a page that is not.
+   */
   tryFind(root: number, height: number, key: Uint8Array): number {
     const { tails } = this
     tails.mayWait = this.#fruitlessLoads > maxFruitlessLoads
     this.missingExtent = undefined
     try {
-      const found = this.find(root, height, key, 0, key.length)
+      let found: number
+      do {
+        found = this.find(root, height, key, 0, key.length)
+      } while (found === Lookup.notResident && this.#tryLoadMissing())
       if (found !== Lookup.notResident) this.#fruitlessLoads = 0
       return found
     } catch (error) {
@@ -126,7 +132,7 @@ export class TreeReader {
     const word = slab.u32[this.foundEntry >>> 2]
     if (!hasLongValue(word)) return true
     const ref = readExtentRef(slab, this.foundEntry + valueOffset(word))
-    if (this.#overflow.isResident(ref.page)) return true
+    if (this.#overflow.tryLoad(ref)) return true
     this.missingExtent = ref
     return false
   }
@@ -155,6 +161,12 @@ export class TreeReader {
     )
   }
 
+  /** Each call that succeeds takes from what may be read without waiting, so repeating it ends. */
+  #tryLoadMissing(): boolean {
+    const { missingPage, missingLevel, missingSumLow, missingSumHigh } = this
+    return this.#pager.tryLoad(missingPage, missingLevel, missingSumLow, missingSumHigh) >= 0
+  }
+
   #missPage(pageNo: number, level: number, parent: Slab | undefined, sums: number): void {
     this.missingPage = pageNo
     this.missingLevel = level
@@ -176,8 +188,8 @@ export class TreeReader {
     const at = entry + valueOffset(word)
     if (!hasLongValue(word)) return this.pool.copy(slab, at, inlineValueBytes(word))
     const ref = readExtentRef(slab, at)
-    const value = this.#overflow.tryRead(ref.page)
-    if (value === null) this.missingExtent = ref
-    return value
+    if (this.#overflow.tryLoad(ref)) return this.#overflow.tryRead(ref.page)
+    this.missingExtent = ref
+    return null
   }
 }

@@ -10,7 +10,7 @@ import { encodeBatch } from '../../../dist/batch/batch.js'
 import type { BatchOperation, ByteRange } from '../../../dist/batch/batch.js'
 import { Checksum } from '../../../dist/codec/checksum.js'
 import { resolveOptions } from '../../../dist/options.js'
-import { MemVfs } from '../../../dist/vfs/mem-vfs.js'
+import { MemVfs, type CachedReads } from '../../../dist/vfs/mem-vfs.js'
 
 export const checksum = await Checksum.create()
 
@@ -18,6 +18,7 @@ export interface Settings {
   pageBytes?: number
   cacheBytes?: number
   recovering?: boolean
+  cachedReads?: CachedReads
 }
 
 export function contextOf(vfs: MemVfs, settings: Settings = {}): BackendContext {
@@ -36,7 +37,7 @@ export function contextOf(vfs: MemVfs, settings: Settings = {}): BackendContext 
 }
 
 export async function createTree(settings: Settings = {}) {
-  const vfs = new MemVfs()
+  const vfs = new MemVfs({ cachedReads: settings.cachedReads ?? 'some' })
   vfs.mkdirSync('/tree')
   vfs.syncDirectorySync('/')
   return { vfs, backend: await BtreeBackend.create(contextOf(vfs, settings)) }

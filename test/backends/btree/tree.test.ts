@@ -318,7 +318,7 @@ describe('a damaged extent', () => {
 
 describe('reading without waiting', () => {
   test('answers null until what it needs is loaded, key by key and chunk by chunk', async () => {
-    const pair = await Pair.create()
+    const pair = await Pair.create({ cachedReads: 'none' })
     await fill(pair, 3000)
     await pair.put('key000001500', Buffer.alloc(9000, 1))
     await pair.reopen()
@@ -358,7 +358,7 @@ describe('reading without waiting', () => {
   })
 
   test('what is prepared stays in memory until it is applied, however small the cache', async () => {
-    const pair = await Pair.create({ cacheBytes: 2 ** 18 })
+    const pair = await Pair.create({ cacheBytes: 2 ** 18, cachedReads: 'none' })
     await fill(pair, 6000, 400)
     await pair.reopen()
     const { backend } = pair
