@@ -3,10 +3,12 @@ import {
   entryHeaderBytes,
   fenceHeaderBytes,
   floorFlag,
+  highUnknownFlag,
   inexactFenceFlag,
   keyBytesMask,
   longKeyFlag,
   longValueFlag,
+  lowUnknownFlag,
   maxRegionBytes,
   minRegionBytes,
   regionHeaderBytes,
@@ -19,11 +21,14 @@ import { entryAt, entryBytes, freeBytes, headOf } from './read.js'
 /** Longer runs of bytes are copied by a call, which costs an object each. */
 const maxLoopBytes = 512
 
-/** A fence key; cut ones are inexact. */
+/** A fence key; cut ones are inexact, and one cut to nothing says nothing. */
 export interface Fence {
   readonly key: Uint8Array
   readonly inexact: boolean
 }
+
+/** The side ends somewhere, but the page does not say where. */
+export const unknownFence: Fence = { key: Buffer.alloc(0), inexact: true }
 
 /**
  * Changes pages in place. All pages of one editor have regions of the same size. Whoever calls has
@@ -60,12 +65,14 @@ export class PageEditor {
     low: Fence | undefined,
     high: Fence | undefined
   ): void {
-    const lowOffset = low === undefined ? 0 : this.#writeFence(memory, base, low)
-    const highOffset = high === undefined ? 0 : this.#writeFence(memory, base, high)
-    memory.u32[(base + 8) >>> 2] = lowOffset | (highOffset << 16)
+    this.setFence(memory, base, false, low)
+    this.setFence(memory, base, true, high)
   }
 
-  /** Replaces one fence. Where there is no room for the new one the side is left open. */
+  /**
+   * Replaces one fence; undefined leaves the side open. Where there is no room for the new one, the
+   * side becomes unknown.
+   */
   setFence(memory: PageBytes, base: number, high: boolean, fence: Fence | undefined): void {
     const word = base >>> 2
     const u32 = memory.u32
@@ -75,7 +82,13 @@ export class PageEditor {
     const old = fenceAt(memory, base, high)
     u32[word + 1] += fenceBytes(old) << 16
     u32[word + 2] &= ~(0xffff << shift)
-    if (copy === undefined || fenceBytes(copy) > freeBytes(memory, base)) return
+    const unknownFlag = high ? highUnknownFlag : lowUnknownFlag
+    u32[word + 3] &= ~unknownFlag
+    if (copy === undefined) return
+    if (isUnknown(copy) || fenceBytes(copy) > freeBytes(memory, base)) {
+      u32[word + 3] |= unknownFlag
+      return
+    }
     const slotsEnd = regionHeaderBytes + (u32[word] & 0xffff) * slotBytes
     if ((u32[word + 1] & 0xffff) - slotsEnd < fenceBytes(copy)) this.compact(memory, base)
     u32[word + 2] |= this.#writeFence(memory, base, copy) << shift
@@ -310,7 +323,10 @@ export class PageEditor {
 export function fenceAt(memory: PageBytes, base: number, high: boolean): Fence | undefined {
   const fences = memory.u32[(base + 8) >>> 2]
   const offset = high ? fences >>> 16 : fences & 0xffff
-  if (offset === 0) return undefined
+  if (offset === 0) {
+    const unknownFlag = high ? highUnknownFlag : lowUnknownFlag
+    return memory.u32[(base + 12) >>> 2] & unknownFlag ? unknownFence : undefined
+  }
   const word = memory.u32[(base + offset) >>> 2]
   const start = base + offset + fenceHeaderBytes
   return {
@@ -321,7 +337,13 @@ export function fenceAt(memory: PageBytes, base: number, high: boolean): Fence |
 
 /** Room that a fence takes up. */
 export function fenceBytes(fence: Fence | undefined): number {
-  return fence === undefined ? 0 : fenceHeaderBytes + ((fence.key.length + 3) & ~3)
+  if (fence === undefined || isUnknown(fence)) return 0
+  return fenceHeaderBytes + ((fence.key.length + 3) & ~3)
+}
+
+/** Whether the side ends at a key of which nothing is known. */
+export function isUnknown({ key, inexact }: Fence): boolean {
+  return inexact && key.length === 0
 }
 
 /** Size of an entry whose key and value both stand in the page. */

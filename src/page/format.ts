@@ -18,6 +18,8 @@ export const maxRegionBytes = 65_528
 
 /** Flags of a page. */
 export const floorFlag = 1
+export const lowUnknownFlag = 2
+export const highUnknownFlag = 4
 
 /** In an entry's first word. */
 export const keyBytesMask = 0x7fff

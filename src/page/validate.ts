@@ -2,9 +2,11 @@ import {
   entryHeaderBytes,
   fenceHeaderBytes,
   floorFlag,
+  highUnknownFlag,
   inexactFenceFlag,
   keyBytesMask,
   longKeyFlag,
+  lowUnknownFlag,
   regionHeaderBytes,
   referenceBytes,
   slotBytes,
@@ -31,8 +33,9 @@ export function validatePage(
   const prefix = u32[word] >>> 16
   const heapStart = u32[word + 1] & 0xffff
   const holes = u32[word + 1] >>> 16
-  const first = u32[word + 3]
-  if (first > floorFlag) return `unknown page flags ${first}`
+  const flags = u32[word + 3]
+  if (flags > (floorFlag | lowUnknownFlag | highUnknownFlag)) return `unknown page flags ${flags}`
+  const first = flags & floorFlag
   if (heapStart % 4 !== 0 || heapStart > sizeBytes) return `heap starts at ${heapStart}`
   if (regionHeaderBytes + count * slotBytes > heapStart) return `${count} slots do not fit`
   const low = u32[word + 2] & 0xffff
@@ -41,6 +44,8 @@ export function validatePage(
   const highBytes = checkFence(memory, base, sizeBytes, heapStart, high)
   if (lowBytes < 0 || highBytes < 0 || (low !== 0 && low === high))
     return 'a fence is out of bounds'
+  if ((low !== 0 && flags & lowUnknownFlag) || (high !== 0 && flags & highUnknownFlag))
+    return 'a fence that is there and unknown'
   let used = lowBytes + highBytes
   const slots = word + (regionHeaderBytes >>> 2)
   for (let i = 0; i < count; i++) {

@@ -1,7 +1,7 @@
 import { assert } from '../../base/assert.js'
 import type { PageEditor } from '../../page/edit.js'
-import { fenceAt } from '../../page/edit.js'
-import { floorFlag, slotBytes } from '../../page/format.js'
+import { fenceAt, fenceBytes } from '../../page/edit.js'
+import { floorFlag, regionHeaderBytes, slotBytes } from '../../page/format.js'
 import type { PageBytes } from '../../page/format.js'
 import { entryAt, entryBytes, entryCount, freeBytes, hasLongKey } from '../../page/read.js'
 import { keyReferenceAt } from '../../page/read.js'
@@ -148,10 +148,14 @@ export class Balancer {
     return Math.max(1, Math.min(cut, count - 1))
   }
 
-  /** Moves the leaf's entries from `cut` on to a new page at its right. */
-  #splitLeaf(cut: number, separator: Buffer): void {
+  /**
+   * Moves the leaf's entries from `cut` on to a new page at its right. The cut gives way where one
+   * side would be too full for its fences.
+   */
+  #splitLeaf(wantedCut: number, wantedSeparator: Buffer): void {
     const tree = this.#tree
     const editor = this.#editor
+    const { cut, separator } = this.#fittingCut(wantedCut, wantedSeparator)
     if (!this.#parentHasRoom(0, branchEntryBytes(tree.layout, separator.length))) return
     const entry = this.#separators.entry(separator)
     const left = tree.pathPage[0]
@@ -164,7 +168,7 @@ export class Balancer {
     editor.clear(rightSlab, rightRegion, 0)
     editor.append(rightSlab, rightRegion, leftSlab, leftRegion, cut, count)
     editor.finishAppend(rightSlab, rightRegion)
-    // Fences come last, since they may stay away when a page is full.
+    // Fences come last, when the entries have left room for them.
     editor.setFence(rightSlab, rightRegion, true, fenceAt(leftSlab, leftRegion, true))
     editor.setFence(rightSlab, rightRegion, false, tree.layout.fence(separator, false))
     if (cut < count) {
@@ -173,6 +177,38 @@ export class Balancer {
     }
     editor.setFence(leftSlab, leftRegion, true, tree.layout.fence(separator, true))
     this.#insertChild(1, tree.pathIndex[1] + 1, entry.slab, entry.at, right)
+  }
+
+  /**
+   * The cut nearest to the one wanted that leaves both sides room for their fences. There is one:
+   * a full leaf has at least four entries and they fit beside the longest fences.
+   */
+  #fittingCut(wantedCut: number, wantedSeparator: Buffer): { cut: number; separator: Buffer } {
+    const tree = this.#tree
+    const slab = tree.slabOf(tree.pathPage[0])
+    const region = tree.regionOf(tree.pathPage[0])
+    const room = tree.layout.regionBytes - regionHeaderBytes
+    const sizeOf = (i: number) => entryBytes(slab, entryAt(slab, region, i)) + slotBytes
+    let cut = wantedCut
+    let separator = wantedSeparator
+    let left = fenceBytes(fenceAt(slab, region, false))
+    let right = fenceBytes(fenceAt(slab, region, true))
+    for (let i = 0; i < cut; i++) left += sizeOf(i)
+    for (let i = cut; i < entryCount(slab, region); i++) right += sizeOf(i)
+    for (;;) {
+      const step =
+        left + fenceBytes(tree.layout.fence(separator, true)) > room
+          ? -1
+          : right + fenceBytes(tree.layout.fence(separator, false)) > room
+            ? 1
+            : 0
+      if (step === 0) return { cut, separator }
+      const moved = step * sizeOf(step < 0 ? cut - 1 : cut)
+      left += moved
+      right -= moved
+      cut += step
+      separator = this.#separators.between(slab, region, cut)
+    }
   }
 
   /** Moves the branch's entries from the middle on, or the last where keys come in order. */
@@ -301,8 +337,15 @@ export class Balancer {
     const cut = toLeft ? moved : count - moved
     const separator = this.#separators.between(slab, region, cut)
     const boundary = tree.pathIndex[1] + (toLeft ? 0 : 1)
+    const siblingIndex = toLeft ? boundary - 1 : boundary
+    const low = tree.layout.fence(separator, false)
+    const high = tree.layout.fence(separator, true)
+    const fence = fenceBytes(toLeft ? low : high)
+    const room = freeBytes(slab, region) + bytes + fenceBytes(fenceAt(slab, region, !toLeft))
+    if (room < fence) return false
+    if (this.#freeOfChild(siblingIndex) - bytes < fenceBytes(toLeft ? high : low)) return false
     if (!this.#replaceSeparator(boundary, separator)) return false
-    const sibling = this.#writableChild(1, toLeft ? boundary - 1 : boundary)
+    const sibling = this.#writableChild(1, siblingIndex)
     const siblingSlab = tree.slabOf(sibling)
     const siblingRegion = tree.regionOf(sibling)
     const from = toLeft ? 0 : cut
@@ -312,8 +355,6 @@ export class Balancer {
       editor.insertCopy(siblingSlab, siblingRegion, target + i, slab, entry)
     }
     editor.remove(slab, region, from, from + moved)
-    const low = tree.layout.fence(separator, false)
-    const high = tree.layout.fence(separator, true)
     editor.setFence(slab, region, !toLeft, toLeft ? low : high)
     editor.setFence(siblingSlab, siblingRegion, toLeft, toLeft ? high : low)
     return true

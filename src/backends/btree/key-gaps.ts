@@ -6,12 +6,24 @@ export interface KeyRange {
   readonly high: Buffer | undefined
 }
 
+/** Ranges in order of their low keys, those that touch or overlap as one. */
+export function joined(ranges: readonly KeyRange[]): KeyRange[] {
+  const result: KeyRange[] = []
+  for (const { low, high } of ranges) {
+    const last = result.at(-1)
+    if (last === undefined || startsBehind(low, last.high)) result.push({ low, high })
+    else result[result.length - 1] = { low: last.low, high: laterHigh(last.high, high) }
+  }
+  return result
+}
+
 /** The ranges of keys for which nothing has been found yet: disjoint, in key order. */
 export class KeyGaps {
   #gaps: KeyRange[]
 
+  /** `gaps` come in order of their low keys; they may overlap. */
   constructor(gaps: readonly KeyRange[]) {
-    this.#gaps = [...gaps]
+    this.#gaps = joined(gaps)
   }
 
   get ranges(): readonly KeyRange[] {
@@ -68,6 +80,16 @@ function startsBefore(low: Buffer | undefined, high: Buffer | undefined): boolea
 
 function laterLow(a: Buffer | undefined, b: Buffer | undefined): Buffer | undefined {
   if (a === undefined || b === undefined) return a ?? b
+  return compareBytes(a, b) >= 0 ? a : b
+}
+
+/** Whether there are keys between a range that ends at `high` and one that starts at `low`. */
+function startsBehind(low: Buffer | undefined, high: Buffer | undefined): boolean {
+  return low !== undefined && high !== undefined && compareBytes(low, high) > 0
+}
+
+function laterHigh(a: Buffer | undefined, b: Buffer | undefined): Buffer | undefined {
+  if (a === undefined || b === undefined) return undefined
   return compareBytes(a, b) >= 0 ? a : b
 }
 

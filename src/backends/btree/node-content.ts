@@ -1,5 +1,5 @@
 import { compareBytes, formatKey } from '../../base/bytes.js'
-import { fenceAt } from '../../page/edit.js'
+import { fenceAt, isUnknown } from '../../page/edit.js'
 import { entryHeaderBytes } from '../../page/format.js'
 import type { PageBytes } from '../../page/format.js'
 import {
@@ -22,7 +22,7 @@ import {
   pageHeaderBytes
 } from './format.js'
 import { childAt, childBytes, readExtentRef } from './node.js'
-import type { ExtentRef, PageContent, Separator } from './page-content.js'
+import type { ExtentRef, KeyPart, LeafFences, PageContent, Separator } from './page-content.js'
 import type { PageSums } from './page-sums.js'
 import type { Slab } from './page-memory.js'
 
@@ -111,10 +111,22 @@ export class NodeContent implements PageContent {
     eachExtentBetween(slab, base + pageHeaderBytes, 0, 0xffff, visit)
   }
 
-  fences(slab: Slab, base: number): { low: Buffer | undefined; high: Buffer | undefined } {
+  fences(slab: Slab, base: number): LeafFences {
     const low = fenceAt(slab, base + pageHeaderBytes, false)
     const high = fenceAt(slab, base + pageHeaderBytes, true)
-    return { low: low && Buffer.from(low.key), high: high && Buffer.from(high.key) }
+    return {
+      low: low && !isUnknown(low) ? Buffer.from(low.key) : undefined,
+      high: high && !isUnknown(high) ? Buffer.from(high.key) : undefined,
+      lowIsExact: !low?.inexact,
+      highIsExact: !high?.inexact
+    }
+  }
+
+  keyPart(slab: Slab, base: number, index: number): KeyPart {
+    const entry = entryAt(slab, base + pageHeaderBytes, index)
+    const word = slab.u32[entry >>> 2]
+    const whole = hasLongKey(word) ? readExtentRef(slab, keyReferenceAt(entry, word)) : undefined
+    return { inline: separatorOf(slab, entry).low, whole }
   }
 
   entryCount(slab: Slab, base: number): number {
@@ -141,11 +153,33 @@ export class NodeContent implements PageContent {
         return `its last key ${formatKey(highest.low)} is not below ${formatKey(highKey)}`
       }
     }
-    const { low, high } = this.fences(slab, base)
-    if (low && lowKey && compareBytes(low, lowKey) > 0) return 'its low fence is too high'
-    if (high && highKey && compareBytes(high, highKey) < 0) return 'its high fence is too low'
-    return undefined
+    return first === 0 ? checkFences(this.fences(slab, base), lowKey, highKey) : undefined
   }
+}
+
+/** Exact fences are what the leaf's ancestors say; cut ones enclose that. */
+function checkFences(
+  { low, high, lowIsExact, highIsExact }: LeafFences,
+  lowKey: Buffer | undefined,
+  highKey: Buffer | undefined
+): string | undefined {
+  // A key of a branch is known whole wherever a fence made of it is exact.
+  if (lowIsExact && !areEqual(low, lowKey)) return `its low fence is ${wrongFence(low, lowKey)}`
+  if (highIsExact && !areEqual(high, highKey)) {
+    return `its high fence is ${wrongFence(high, highKey)}`
+  }
+  if (low && (!lowKey || compareBytes(low, lowKey) > 0)) return 'its low fence is too high'
+  if (high && highKey && compareBytes(high, highKey) < 0) return 'its high fence is too low'
+  return undefined
+}
+
+function areEqual(a: Buffer | undefined, b: Buffer | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : a.equals(b)
+}
+
+function wrongFence(fence: Buffer | undefined, bound: Buffer | undefined): string {
+  const said = fence === undefined ? 'missing' : formatKey(fence)
+  return `${said} where the branches say ${bound === undefined ? 'the edge' : formatKey(bound)}`
 }
 
 /** An entry's key; of a long one, the keys that enclose all that begin like it. */

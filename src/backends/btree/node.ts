@@ -1,5 +1,6 @@
 import { entryHeaderBytes, fenceHeaderBytes, referenceBytes, slotBytes } from '../../page/format.js'
 import { regionHeaderBytes } from '../../page/format.js'
+import { unknownFence } from '../../page/edit.js'
 import type { Fence } from '../../page/edit.js'
 import type { PageBytes } from '../../page/format.js'
 import { valueOffset } from '../../page/read.js'
@@ -13,7 +14,8 @@ import type { ExtentRef } from './page-content.js'
  *     page u32 | sumLow u32 | sumHigh u32
  *
  * A branch's entry 0 is the floor. Leaves carry fences; they say between which keys the page stood
- * when its branches are lost, so they may be wider than the truth, never narrower.
+ * when its branches are lost. A cut fence is wider than the truth, never narrower; an open side is
+ * the tree's edge; where a fence had no room, the page says that it does not know.
  */
 
 export const childBytes = 12
@@ -44,13 +46,13 @@ export class NodeLayout {
    * A separator as a fence, cut where it is too long: a low one falls, a high one rises. `isCut`
    * says that the key given is only the beginning of the separator.
    */
-  fence(key: Uint8Array, high: boolean, isCut = false): Fence | undefined {
+  fence(key: Uint8Array, high: boolean, isCut = false): Fence {
     if (key.length <= this.maxFenceKeyBytes && !isCut) return { key, inexact: false }
     if (!high) return { key: key.subarray(0, this.maxFenceKeyBytes), inexact: true }
     // The shortest key above everything that begins like this one.
     let length = Math.min(key.length, this.maxFenceKeyBytes)
     while (length > 0 && key[length - 1] === 0xff) length--
-    if (length === 0) return undefined
+    if (length === 0) return unknownFence
     const raised = Buffer.from(key.subarray(0, length))
     raised[length - 1]++
     return { key: raised, inexact: true }

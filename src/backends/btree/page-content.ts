@@ -18,6 +18,23 @@ export interface Separator {
 }
 
 /**
+ * The bounds a leaf itself claims: from low (inclusive) to high (exclusive). A side without a key is
+ * the tree's edge where it is exact, otherwise unknown; an inexact key encloses more than the leaf.
+ */
+export interface LeafFences {
+  readonly low: Buffer | undefined
+  readonly high: Buffer | undefined
+  readonly lowIsExact: boolean
+  readonly highIsExact: boolean
+}
+
+/** The part of an entry's key that stands in the page, and where the whole is if that is not all. */
+export interface KeyPart {
+  readonly inline: Buffer
+  readonly whole: ExtentRef | undefined
+}
+
+/**
  * What the pager needs to know about the inside of tree pages; supplied by the tree. A page is the
  * `pageBytes` at `base` in a slab. All methods but `check` are only called on pages that passed it.
  */
@@ -56,8 +73,9 @@ export interface PageContent {
     lowKey: Buffer | undefined,
     highKey: Buffer | undefined
   ): string | undefined
-  /** The bounds a leaf itself claims: from low (inclusive) to high (exclusive); undefined: open. */
-  fences(slab: Slab, base: number): { low: Buffer | undefined; high: Buffer | undefined }
+  fences(slab: Slab, base: number): LeafFences
+  /** The key of a leaf's entry. */
+  keyPart(slab: Slab, base: number, index: number): KeyPart
   /** Entries in a leaf page. */
   entryCount(slab: Slab, base: number): number
 }

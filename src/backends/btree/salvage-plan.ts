@@ -1,6 +1,7 @@
 import type { Progress } from '../../backend/backend.js'
 import { compareBytes } from '../../base/bytes.js'
 import { KeyGaps, type KeyRange } from './key-gaps.js'
+import { claimOf } from './leaf-claim.js'
 import type { AbandonedTimeline, MetaPage } from './meta.js'
 import { PageBitmap } from './page-bitmap.js'
 import type { PageContent, Separator } from './page-content.js'
@@ -39,7 +40,7 @@ interface Walk {
 interface Candidate extends FoundPage {
   aliveEpoch: number
   alivePersistNo: number
-  readonly fences: KeyRange | undefined
+  readonly claim: KeyRange | undefined
   readonly children: readonly { pageNo: number; sumLow: number; sumHigh: number }[]
 }
 
@@ -65,9 +66,9 @@ export async function planSalvage(
   const pagesKept = new PageBitmap()
   for (const { pageNo } of pieces) pagesKept.add(pageNo)
   if (gaps.ranges.length > 0) {
-    for (const { pageNo, fences } of await findCandidates(source, content, progress)) {
-      if (pagesKept.has(pageNo) || fences === undefined) continue
-      for (const range of gaps.fill(fences.low, fences.high)) {
+    for (const { pageNo, claim } of await findCandidates(source, content, progress)) {
+      if (pagesKept.has(pageNo) || claim === undefined) continue
+      for (const range of gaps.fill(claim.low, claim.high)) {
         pieces.push({ ...range, pageNo, stale: true })
         pagesKept.add(pageNo)
       }
@@ -139,18 +140,18 @@ async function findCandidates(
 ): Promise<Candidate[]> {
   const abandoned = source.metas.flatMap((meta) => meta.abandoned)
   const byPage = new Map<number, Candidate>()
-  await source.scan(progress, (page, slab, base) => {
+  await source.scan(progress, async (page, slab, base) => {
     if (isAbandoned(page, abandoned)) return
     const children: Candidate['children'][number][] = []
-    let fences: KeyRange | undefined
-    if (page.level === 0) fences = content.fences(slab, base)
+    let claim: KeyRange | undefined
+    if (page.level === 0) claim = await claimOf(source, content, slab, base)
     else {
       content.eachChild(slab, base, (pageNo, sumLow, sumHigh) => {
         children.push({ pageNo, sumLow, sumHigh })
       })
     }
     const { epoch: aliveEpoch, persistNo: alivePersistNo } = page
-    byPage.set(page.pageNo, { ...page, aliveEpoch, alivePersistNo, fences, children })
+    byPage.set(page.pageNo, { ...page, aliveEpoch, alivePersistNo, claim, children })
   })
   const pages = [...byPage.values()].sort((a, b) => b.level - a.level)
   for (const parent of pages) {

@@ -79,10 +79,10 @@ export class SalvageSource {
     }
   }
 
-  /** Visits every page that proves itself, in the order of page numbers. */
+  /** Visits every page that proves itself, in the order of page numbers, one at a time. */
   async scan(
     progress: Progress,
-    visit: (page: FoundPage, slab: Slab, base: number) => void
+    visit: (page: FoundPage, slab: Slab, base: number) => Promise<void> | void
   ): Promise<void> {
     const { pageBytes, pageCount } = this.file
     const perRead = Math.max(1, scanBytes / pageBytes)
@@ -98,7 +98,7 @@ export class SalvageSource {
       }
       for (let i = 0; i < count; i++) {
         const found = this.#prove(slab, i * pageBytes, first + i)
-        if (found !== undefined) visit(found, slab, i * pageBytes)
+        if (found !== undefined) await visit(found, slab, i * pageBytes)
       }
       progress.report(first + count, pageCount, 'pages')
     }

@@ -22,7 +22,7 @@ import {
 } from '../../page/read.js'
 import { BtreeBackend } from './btree-backend.js'
 import { dataFileName, pageHeaderBytes } from './format.js'
-import type { KeyRange } from './key-gaps.js'
+import { joined, type KeyRange } from './key-gaps.js'
 import { NodeContent } from './node-content.js'
 import { readExtentRef } from './node.js'
 import { Slab } from './page-memory.js'
@@ -104,7 +104,11 @@ class Rebuilding {
     await this.#apply()
     await this.#backend.persist(logSynced)
     for (const { low, high } of lost) {
-      this.#lost.push({ lowKey: low, highKey: high, reason: 'no page of this range is left' })
+      this.#lost.push({
+        lowKey: low,
+        highKey: high,
+        reason: 'no page that is left covers this range'
+      })
     }
     const possiblyStale = joined(pieces.filter(({ stale }) => stale)).map(({ low, high }) => ({
       lowKey: low,
@@ -196,18 +200,6 @@ function logSynced(): Promise<void> {
 function contains({ low, high }: KeyRange, key: Uint8Array): boolean {
   const isBehindLow = low === undefined || compareBytes(key, low) >= 0
   return isBehindLow && (high === undefined || compareBytes(key, high) < 0)
-}
-
-/** Neighbouring ranges as one. */
-function joined(ranges: readonly KeyRange[]): KeyRange[] {
-  const result: KeyRange[] = []
-  for (const range of ranges) {
-    const last = result.at(-1)
-    const touches = last?.high && range.low && compareBytes(last.high, range.low) >= 0
-    if (touches) result[result.length - 1] = { low: last.low, high: range.high }
-    else result.push({ low: range.low, high: range.high })
-  }
-  return result
 }
 
 function emptyReport(path: string): SalvageReport {

@@ -1,5 +1,6 @@
 import { compareBytes, formatKey } from '../../base/bytes.js'
-import { fenceAt } from '../../page/edit.js'
+import { fenceAt, isUnknown } from '../../page/edit.js'
+import type { Fence } from '../../page/edit.js'
 import { entryAt, entryCount, firstKeyIndex, hasLongKey, keyReferenceAt } from '../../page/read.js'
 import { inlineKeyBytes } from '../../page/read.js'
 import { entryHeaderBytes } from '../../page/format.js'
@@ -20,7 +21,7 @@ export interface TreeCheck {
 
 /**
  * Walks a whole state of the tree: every key lies between the separators above it, in order, every
- * fence encloses its page, and the number of entries is what the state says. Loads what it needs,
+ * fence is where its page ends, and the number of entries is what the state says. Loads what it needs,
  * so a damaged page is the pager's error.
  */
 export function checkTree(tree: Tree, state: TreeState): TreeCheck {
@@ -93,7 +94,7 @@ function checkOrder(
   }
 }
 
-/** A fence is no narrower than the page's keys, and no narrower than what the branches say. */
+/** An exact fence is what the branches say, a cut one encloses that. */
 function checkFences(
   tree: Tree,
   result: TreeCheck,
@@ -104,14 +105,10 @@ function checkFences(
 ): void {
   const slab = tree.slabOf(pageNo)
   const region = tree.regionOf(pageNo)
-  const lowFence = fenceAt(slab, region, false)
-  const highFence = fenceAt(slab, region, true)
-  if (lowFence && (!low || compareBytes(lowFence.key, low) > 0)) {
-    result.problems.push(`page ${pageNo}: the low fence is above the page's range`)
-  }
-  if (highFence && (!high || compareBytes(highFence.key, high) < 0)) {
-    result.problems.push(`page ${pageNo}: the high fence is below the page's range`)
-  }
+  checkFence(result, pageNo, 'low', fenceAt(slab, region, false), low)
+  checkFence(result, pageNo, 'high', fenceAt(slab, region, true), high)
+  const lowFence = known(fenceAt(slab, region, false))
+  const highFence = known(fenceAt(slab, region, true))
   if (lowFence && keys[0] && compareBytes(keys[0], lowFence.key) < 0) {
     result.problems.push(`page ${pageNo}: a key below the low fence`)
   }
@@ -119,6 +116,28 @@ function checkFences(
   if (highFence && last && compareBytes(last, highFence.key) >= 0) {
     result.problems.push(`page ${pageNo}: a key at or above the high fence`)
   }
+}
+
+function checkFence(
+  result: TreeCheck,
+  pageNo: number,
+  side: 'low' | 'high',
+  fence: Fence | undefined,
+  bound: Buffer | undefined
+): void {
+  let wrong: string | undefined
+  if (fence === undefined) wrong = bound && 'missing'
+  else if (bound === undefined) wrong = 'at the edge of the tree'
+  else if (!isUnknown(fence)) {
+    const order = compareBytes(fence.key, bound)
+    if (!fence.inexact && order !== 0) wrong = 'not where the branches say'
+    else if (side === 'low' ? order > 0 : order < 0) wrong = "inside the page's range"
+  }
+  if (wrong) result.problems.push(`page ${pageNo}: the ${side} fence is ${wrong}`)
+}
+
+function known(fence: Fence | undefined): Fence | undefined {
+  return fence && !isUnknown(fence) ? fence : undefined
 }
 
 /** Copies of a page's keys, without the floor. */

@@ -57,8 +57,13 @@ export const toyContent: PageContent = {
   checkDeep: () => undefined,
   fences(slab, base) {
     const index = slab.u32[firstIndexWord(base)]
-    return { low: keyOf(index), high: keyOf(index + fanout) }
+    const [low, high] = [keyOf(index), keyOf(index + fanout)]
+    return { low, high, lowIsExact: true, highIsExact: true }
   },
+  keyPart: (slab, base, index) => ({
+    inline: keyOf(slab.u32[firstIndexWord(base)] + index),
+    whole: undefined
+  }),
   entryCount: () => 0
 }
 
