@@ -71,6 +71,8 @@ class Repair {
   readonly #opening: Opening
   readonly #identityFile: IdentityFile
   readonly #identity: Identity
+  /** The new data directory is being built, and nothing names it yet. */
+  #targetIsScratch = false
 
   constructor(
     opening: Opening,
@@ -91,6 +93,15 @@ class Repair {
   }
 
   async run(): Promise<RepairReport> {
+    try {
+      return await this.#run()
+    } catch (error) {
+      this.#discardTarget()
+      throw error
+    }
+  }
+
+  async #run(): Promise<RepairReport> {
     const { path } = this.#opening
     const kind = await this.#opening.loadBackend(this.#identity.backend)
     const source = dataDirectory(path, this.#identity)
@@ -146,11 +157,24 @@ class Repair {
   async #salvage(kind: BackendKind, source: string): Promise<SalvageReport> {
     const { vfs } = this.#opening
     if (vfs.statSync(this.#target) !== undefined) removeTree(vfs, this.#target)
+    this.#targetIsScratch = true
     await makeDirectory(vfs, this.#target)
     const { epoch, format } = this.#identity
     const opening = { ...this.#opening, options: { ...this.#opening.options, readOnly: false } }
     const context = contextOf(opening, this.#target, this.#storeId, epoch + 1, format)
     return kind.salvage(source, context, this.progress)
+  }
+
+  /** Removes what a repair that failed has built: nothing names it. */
+  #discardTarget(): void {
+    const { vfs } = this.#opening
+    if (!this.#targetIsScratch || vfs.statSync(this.#target) === undefined) return
+    try {
+      removeTree(vfs, this.#target)
+    } catch (error) {
+      // The error that ended the repair says more, and the next repair removes the rest.
+      if (!(error instanceof KintsugiError)) throw error
+    }
   }
 
   /**
@@ -179,6 +203,8 @@ class Repair {
         { path: damaged.path }
       )
     }
+    // From here on a slot may name the new data, whatever fails.
+    this.#targetIsScratch = false
     const generation = this.#identity.dataGeneration + (replaced === undefined ? 0 : 1)
     const witness = { ...(statement.log ?? this.#identity.log), cleanMark }
     await this.#identityFile.update({ ...statement, log: witness, dataGeneration: generation })
