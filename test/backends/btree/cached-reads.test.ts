@@ -102,6 +102,16 @@ describe('pages that the operating system has in memory', () => {
     await backend.close()
   })
 
+  test('cost no memory while they are not there', async () => {
+    const pair = await Pair.create({ cachedReads: 'none' })
+    await pair.put(keyOf(1), 'x')
+    await pair.reopen()
+    const before = pair.backend.stats().residentPages
+    for (let i = 0; i < 50; i++) expect(pair.backend.tryGet(keyOf(1))).toBeNull()
+    expect(pair.backend.stats().residentPages).toBe(before)
+    await pair.backend.close()
+  })
+
   test('do not make the cache grow beyond its budget', async () => {
     const pair = await coldPair(2 ** 18)
     const { backend } = pair
