@@ -338,9 +338,15 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     await writer.persister.close()
     if (writer.queue.failure !== undefined) throw writer.queue.failure
     await writer.queue.flush()
-    await writer.persister.persist()
-    for (let i = 0; i < maxClosingPersists && this.#backend.persistPays; i++) {
+    try {
       await writer.persister.persist()
+      for (let i = 0; i < maxClosingPersists && this.#backend.persistPays; i++) {
+        await writer.persister.persist()
+      }
+    } catch (error) {
+      // The log has everything, so nothing is lost; the next opening replays it. Listeners of
+      // `persist-failed` were told. A full disk or a bad sync is no reason not to close.
+      if (!(error instanceof KintsugiError) || error.code === 'KINTSUGI_INTERNAL') throw error
     }
   }
 

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.js'
+import { KintsugiError } from '../errors.js'
 import type { OpenMode, Vfs, VfsFile } from '../vfs/vfs.js'
 
 /**
@@ -109,9 +110,18 @@ export class SegmentFile {
     }
   }
 
+  /**
+   * Gives the handles back. What counts was synced before, and nothing is believed because a file
+   * was closed, so an error here (a delayed one of void bytes, say) changes nothing.
+   */
   closeSync(): void {
-    this.#async?.closeSync()
-    this.#sync?.closeSync()
+    for (const file of [this.#async, this.#sync]) {
+      try {
+        file?.closeSync()
+      } catch (error) {
+        if (!(error instanceof KintsugiError) || error.code === 'KINTSUGI_INTERNAL') throw error
+      }
+    }
   }
 
   #open(file: VfsFile | undefined): VfsFile {
