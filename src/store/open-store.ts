@@ -403,7 +403,11 @@ function assemble(
     window,
     telemetry,
     recovery,
-    verifyShared: () => verifyShared(vfs, path, checksum, identityFile.current, backend.durableSeq),
+    verifyShared: () => {
+      const { current } = identityFile
+      const settledSeq = log?.syncedSeq ?? Number.MAX_SAFE_INTEGER
+      return verifyShared(vfs, path, checksum, current, backend.durableSeq, settledSeq)
+    },
     shutDown: (clean) => shutDown(identityFile, backend, log, lock, clean)
   })
   // Listeners can only be there once the caller has the store.

@@ -8,14 +8,16 @@ import { walName } from './store-directory.js'
 
 /**
  * Checks what every backend shares: identity slots and log, read from the disk. Changes nothing. No
- * segment may be retired meanwhile; commits may go on.
+ * segment may be retired meanwhile; commits may go on: what is behind `settledSeq`, the last commit
+ * that is synced for certain, may be half written at this moment and says nothing.
  */
 export async function verifyShared(
   vfs: Vfs,
   path: string,
   checksum: Checksum,
   current: Identity,
-  durableSeq: number
+  durableSeq: number,
+  settledSeq: number
 ): Promise<Finding[]> {
   const source = {
     vfs,
@@ -35,9 +37,11 @@ export async function verifyShared(
   const { losses, findings } = await inspectLog(source, witness)
   return [
     ...verifyIdentity(vfs, path, checksum, current),
-    // An unfinished write at the very end is what a crash, or a commit of this moment, leaves.
-    ...losses.filter(({ reason }) => reason !== 'torn-tail').map(lossFinding),
-    ...findings.map(logFinding)
+    // An unfinished write at the very end is what a crash leaves.
+    ...losses
+      .filter(({ reason, firstSeq }) => reason !== 'torn-tail' && firstSeq <= settledSeq)
+      .map(lossFinding),
+    ...findings.filter(({ firstSeq }) => firstSeq <= settledSeq).map(logFinding)
   ]
 }
 
