@@ -1,0 +1,28 @@
+// Writes numbered commits into the store at argv[2] and says so line by line, as soon as each is
+// acknowledged. argv[3]: durability; argv[4]: how it ends: `forever`, or after that many commits by
+// `exit` (process.exit) or `fall` (nothing left to do); argv[5]: their number.
+import { writeSync } from 'node:fs'
+import { open } from '../../dist/index.js'
+
+const [, , path, durability, ending, count = '0'] = process.argv
+const say = (line) => writeSync(1, `${line}\n`)
+
+const store = await open(path, { walSegmentBytes: 65_536, pageBytes: 4096, durability }).catch(
+  (error) => {
+    say(JSON.stringify(error))
+    process.exit(3)
+  }
+)
+const first = Number((await store.get('count'))?.toString() ?? '0') + 1
+say(`open ${first} ${store.recovery.clean}`)
+
+for (let i = first; ending === 'forever' || i < first + Number(count); i++) {
+  const value = Buffer.alloc(50 + (i % 40) * 50, `${i};`)
+  await store.batch([
+    { type: 'put', key: `key${String(i).padStart(8, '0')}`, value },
+    { type: 'put', key: 'count', value: `${i}` }
+  ])
+  say(`done ${i}`)
+  if (i % 500 === 0) void store.persist()
+}
+if (ending === 'exit') process.exit(0)
