@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.js'
 import type { Timer } from '../base/clock.js'
 import { KintsugiError } from '../errors.js'
+import type { FrameQueue } from './frame-queue.js'
 import { type Procedure, runAsync, runSync } from './io-step.js'
 import type { LogContext } from './log-context.js'
 import type { LogWriter } from './log-writer.js'
@@ -38,6 +39,7 @@ export const loopWriteBytes = 256 * 1024
 export class Log {
   readonly #context: LogContext
   readonly #writer: LogWriter
+  readonly #queue: FrameQueue
   readonly #stock: SegmentStock
   #releasedSeq: number
 
@@ -62,14 +64,15 @@ export class Log {
   constructor(context: LogContext, writer: LogWriter, stock: SegmentStock) {
     this.#context = context
     this.#writer = writer
+    this.#queue = writer.queue
     this.#stock = stock
-    this.#releasedSeq = writer.committedSeq
+    this.#releasedSeq = writer.queue.committedSeq
     stock.refill()
   }
 
   /** Highest sequence number in the log, queued ones included. */
   get committedSeq(): number {
-    return this.#writer.committedSeq
+    return this.#queue.committedSeq
   }
 
   /** Handed to the operating system: survives the process. */
@@ -79,17 +82,17 @@ export class Log {
 
   /** Survives power loss. */
   get syncedSeq(): number {
-    return this.#writer.syncedSeq
+    return this.#queue.syncedSeq
   }
 
   /** Bytes of frames that no sync covers yet. */
   get unsyncedBytes(): number {
-    return this.#writer.unsyncedBytes
+    return this.#queue.unsyncedBytes
   }
 
   /** Bytes of frames since opening. */
   get committedBytes(): number {
-    return this.#writer.committedBytes
+    return this.#queue.committedBytes
   }
 
   /** Why writing is impossible at the moment; the next write or sync tries again. */
@@ -104,22 +107,22 @@ export class Log {
   /** Room for one payload. Encode and `commit` (or `unstage`) in the same turn of the event loop. */
   stage(payloadBytes: number): Staged {
     this.#checkOpen()
-    return this.#writer.staging.stage(payloadBytes)
+    return this.#queue.staging.stage(payloadBytes)
   }
 
   commit(seq: number, operationCount: number, commitTimeMs: number): void {
-    this.#writer.commit(seq, operationCount, commitTimeMs)
+    this.#queue.commit(seq, operationCount, commitTimeMs)
     this.#wasBusy = true
   }
 
   unstage(): void {
-    this.#writer.staging.unstage()
+    this.#queue.staging.unstage()
   }
 
   /** The payloads up to `seq` are applied: their memory may be reused once they are synced. */
   release(seq: number): void {
     this.#releasedSeq = seq
-    this.#writer.appliedSeq = seq
+    this.#queue.appliedSeq = seq
     if (!this.#running) this.#writer.settle(seq)
   }
 
@@ -130,13 +133,14 @@ export class Log {
   write(): Promise<void> | undefined {
     this.#checkOpen()
     const writer = this.#writer
-    if (writer.writtenSeq === writer.committedSeq && writer.poison === undefined) return undefined
+    const queue = this.#queue
+    if (writer.writtenSeq === queue.committedSeq && writer.poison === undefined) return undefined
     if (!this.#writeOnLoop()) return this.#request(this.#mustSync())
     const { maxUnsyncedBytes, segmentBytes } = this.#context.options
-    if (writer.unsyncedBytes >= maxUnsyncedBytes) return this.#request(true)
+    if (queue.unsyncedBytes >= maxUnsyncedBytes) return this.#request(true)
     // Early enough that neither the bound nor the end of the segment has much left to wait for.
     const early = Math.min(maxUnsyncedBytes / 2, segmentBytes / 4)
-    if (writer.unsyncedBytes >= early && !this.#running) {
+    if (queue.unsyncedBytes >= early && !this.#running) {
       // In the background; a failure stays visible in `poison` and the next call deals with it.
       this.#request(true).catch(() => undefined)
     }
@@ -146,7 +150,7 @@ export class Log {
   writeSync(): void {
     this.#checkOpen()
     const writer = this.#writer
-    if (writer.writtenSeq === writer.committedSeq && writer.poison === undefined) return
+    if (writer.writtenSeq === this.#queue.committedSeq && writer.poison === undefined) return
     if (this.#mustSync()) this.syncSync()
     else if (!this.#writeOnLoop()) this.#overtake(false)
   }
@@ -165,19 +169,20 @@ export class Log {
 
   /** What STORE has to state before `retire` may be called for commits up to `seq` (rule B1). */
   floorFor(seq: number): LogFloor {
-    return this.#writer.floorFor(Math.min(seq, this.syncedSeq))
+    const { syncedSeq, syncedPosition } = this.#queue
+    return this.#writer.segments.floorFor(Math.min(seq, syncedSeq), syncedPosition.segment)
   }
 
   /** Gives up the segments below a floor that STORE states durably. */
   async retire(floor: LogFloor): Promise<void> {
     while (this.#running) await this.#running
     this.#writer.settle(this.#releasedSeq)
-    await this.#stock.retire(this.#writer.dropBelow(floor).map(({ path }) => path))
+    await this.#stock.retire(this.#writer.segments.dropBelow(floor).map(({ path }) => path))
   }
 
   /** Live segments, oldest first. */
   segments(): { number: number; path: string; baseSeq: number }[] {
-    return this.#writer.segments.map(({ number, baseSeq, file }) => ({
+    return this.#writer.segments.live.map(({ number, baseSeq, file }) => ({
       number,
       path: file.path,
       baseSeq
@@ -186,14 +191,15 @@ export class Log {
 
   stats(): Record<string, number> {
     const writer = this.#writer
+    const queue = this.#queue
     return {
-      committedSeq: writer.committedSeq,
+      committedSeq: queue.committedSeq,
       writtenSeq: writer.writtenSeq,
-      syncedSeq: writer.syncedSeq,
+      syncedSeq: queue.syncedSeq,
       epoch: writer.epoch,
-      committedBytes: writer.committedBytes,
-      unsyncedBytes: writer.unsyncedBytes,
-      segments: writer.segments.length,
+      committedBytes: queue.committedBytes,
+      unsyncedBytes: queue.unsyncedBytes,
+      segments: writer.segments.live.length,
       spares: this.#stock.spareCount,
       switches: writer.switches,
       poisonSwitches: writer.poisonSwitches,
@@ -235,20 +241,21 @@ export class Log {
 
   #writeOnLoop(): boolean {
     const writer = this.#writer
+    const queue = this.#queue
     const isFree = !this.#running || this.#wasTurned || writer.isOnlySyncing
-    if (!isFree || writer.hasUnwrittenRuns) return false
-    if (writer.queuedBytes > loopWriteBytes || !writer.tryWriteSync()) return false
+    if (!isFree || queue.hasUnwrittenRuns) return false
+    if (queue.queuedBytes > loopWriteBytes || !writer.tryWriteSync()) return false
     this.#afterGroup()
     return true
   }
 
   #needsSync(): boolean {
-    const writer = this.#writer
-    return writer.syncedSeq < writer.committedSeq || writer.poison !== undefined
+    const { syncedSeq, committedSeq } = this.#queue
+    return syncedSeq < committedSeq || this.#writer.poison !== undefined
   }
 
   #mustSync(): boolean {
-    return this.#writer.unsyncedBytes >= this.#context.options.maxUnsyncedBytes
+    return this.#queue.unsyncedBytes >= this.#context.options.maxUnsyncedBytes
   }
 
   /** Queues an operation behind the one in flight; waiting requests become one. */
@@ -260,13 +267,13 @@ export class Log {
   }
 
   async #runPending(running: Promise<void>): Promise<void> {
-    const { discards } = this.#writer
+    const { discards } = this.#queue
     await running
     const datasync = this.#pendingSync
     this.#pending = undefined
     this.#pendingSync = false
     // The operation in flight failed and took the commits that waited here out of the log with it.
-    if (this.#writer.discards !== discards) throw this.#writer.lastDiscardCause
+    if (this.#queue.discards !== discards) throw this.#queue.lastDiscardCause
     await this.#run(this.#writer.drain(datasync), datasync)
   }
 

@@ -1,12 +1,14 @@
 import { KintsugiError } from '../errors.js'
+import type { FrameQueue } from './frame-queue.js'
 import { runAsync, SegmentFile } from './io-step.js'
 import { Log } from './log.js'
 import type { LogContext } from './log-context.js'
 import { type CommitSink, LogWalk } from './log-walk.js'
-import { type LiveSegment, LogWriter } from './log-writer.js'
+import { LogWriter } from './log-writer.js'
 import { CommitFlags, FrameKind } from './format.js'
 import { SegmentDirectory, type SegmentEntry } from './segment-directory.js'
 import { encodeSegmentHeader, type SealedHeader } from './segment-header.js'
+import type { LiveSegment } from './segment-list.js'
 import { SegmentReader } from './segment-reader.js'
 import { SegmentStock } from './segment-stock.js'
 import type { LogWitness, RecoveryMode, RecoveryReport } from './witness.js'
@@ -82,7 +84,7 @@ export async function recoverLog(context: LogContext, input: RecoveryInput): Pro
   try {
     if (clean) await attachLast(context, writer, walk)
     else await rewrite(context, writer, walk)
-    writer.settle(writer.committedSeq)
+    writer.settle(writer.queue.committedSeq)
     await stock.retire(unreached(directory, walk, witness.floor.segment))
     await stock.limitSpares()
   } catch (error) {
@@ -91,9 +93,9 @@ export async function recoverLog(context: LogContext, input: RecoveryInput): Pro
     throw isUnknownOutcome(error) ? error.cause : error
   }
   const log = new Log(context, writer, stock)
-  const segment = writer.segments.at(-1)?.number ?? 0
-  const opened = { segment, epoch, syncedSeq: writer.syncedSeq }
-  return { log, report: report(walk.unproven.length, writer.committedSeq), opened }
+  const segment = writer.segments.live.at(-1)?.number ?? 0
+  const opened = { segment, epoch, syncedSeq: writer.queue.syncedSeq }
+  return { log, report: report(walk.unproven.length, writer.queue.committedSeq), opened }
 }
 
 function isUnknownOutcome(error: unknown): error is KintsugiError {
@@ -171,15 +173,16 @@ async function attachLast(context: LogContext, writer: LogWriter, walk: LogWalk)
 
 /** Writes everything behind the last proven-synced frame into a new segment (rule F4). */
 async function rewrite(context: LogContext, writer: LogWriter, walk: LogWalk): Promise<void> {
-  await restage(context, writer, walk)
+  const { queue } = writer
+  await restage(context, queue, walk)
   // Numbers that some witness knows are never given out a second time (rule W1).
   const highest = Math.max(walk.lastSeq, walk.provenSeq)
-  if (highest > writer.committedSeq) writer.commitGap(highest)
+  if (highest > queue.committedSeq) queue.commitGap(highest)
   await runAsync(writer.reopen(false))
 }
 
 /** Reads the unproven frames once more and queues them as they were committed. */
-async function restage(context: LogContext, writer: LogWriter, walk: LogWalk): Promise<void> {
+async function restage(context: LogContext, queue: FrameQueue, walk: LogWalk): Promise<void> {
   const { unproven } = walk
   let parts: Buffer[] = []
   for (let index = 0; index < unproven.length;) {
@@ -197,7 +200,7 @@ async function restage(context: LogContext, writer: LogWriter, walk: LogWalk): P
           reader.checksumLow === chainLow &&
           reader.checksumHigh === chainHigh
         if (!isSame) throw changedMeanwhile(path, offset)
-        parts = restageFrame(writer, reader, parts)
+        parts = restageFrame(queue, reader, parts)
       }
     } finally {
       await file.close()
@@ -205,21 +208,21 @@ async function restage(context: LogContext, writer: LogWriter, walk: LogWalk): P
   }
 }
 
-function restageFrame(writer: LogWriter, reader: SegmentReader, parts: Buffer[]): Buffer[] {
+function restageFrame(queue: FrameQueue, reader: SegmentReader, parts: Buffer[]): Buffer[] {
   const { kind, flags, seq, operationCount, commitTimeMs } = reader
   if (kind === FrameKind.gap) {
-    writer.commitGap(seq)
+    queue.commitGap(seq)
     return parts
   }
   const payload = reader.buffer.subarray(reader.payloadStart, reader.payloadEnd)
   if (flags & CommitFlags.continues) return [...parts, Buffer.from(payload)]
-  if (seq > writer.committedSeq + 1) writer.commitGap(seq - 1)
+  if (seq > queue.committedSeq + 1) queue.commitGap(seq - 1)
   const bytes = parts.reduce((sum, part) => sum + part.length, payload.length)
-  const room = writer.staging.stage(bytes)
+  const room = queue.staging.stage(bytes)
   let at = room.start
   for (const part of parts) at += part.copy(room.buffer, at)
   payload.copy(room.buffer, at)
-  writer.commit(seq, operationCount, commitTimeMs)
+  queue.commit(seq, operationCount, commitTimeMs)
   return []
 }
 

@@ -36,8 +36,7 @@ const maxFileLines = 500
 const maxFunctionLines = 70
 /** Files that hold one concept that is larger than that; they may shrink and not grow. */
 const longFiles: Readonly<Record<string, number>> = {
-  'src/store/commit-queue.ts': 570,
-  'src/wal/log-writer.ts': 750
+  'src/store/commit-queue.ts': 570
 }
 
 const files = sourceFiles('src')
