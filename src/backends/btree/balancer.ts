@@ -47,9 +47,10 @@ export class Balancer {
 
   /**
    * Takes one step towards room in the leaf at the path's end, where the key `key[start, end)`
-   * belongs. The path is void afterwards.
+   * belongs. The path is void afterwards. Entries go to a sibling only with `mayShift`, which is for
+   * the first step: two full leaves could otherwise pass them to and fro for ever.
    */
-  makeRoom(key: Buffer, start: number, end: number): void {
+  makeRoom(key: Buffer, start: number, end: number, mayShift: boolean): void {
     const tree = this.#tree
     tree.makeWritable(0)
     const leaf = tree.pathPage[0]
@@ -60,7 +61,7 @@ export class Balancer {
       this.#splitSequence(index, ascending, key.subarray(start, end))
       return
     }
-    if (this.#relieveIntoSibling()) return
+    if (mayShift && this.#relieveIntoSibling()) return
     const slab = tree.slabOf(leaf)
     const region = tree.regionOf(leaf)
     const cut = this.#middle(slab, region)

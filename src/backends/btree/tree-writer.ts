@@ -134,7 +134,7 @@ export class TreeWriter {
   #putEntry(bytes: Buffer, keyStart: number, keyEnd: number, valueEnd: number, size: number): void {
     const tree = this.#tree
     const { balancer } = this
-    for (;;) {
+    for (let isFirst = true; ; isFirst = false) {
       const found = tree.descend(bytes, keyStart, keyEnd)
       if (found >= 0) {
         if (this.#replace(bytes, keyStart, keyEnd, valueEnd, size, found)) return
@@ -152,7 +152,7 @@ export class TreeWriter {
           return
         }
       }
-      balancer.makeRoom(bytes, keyStart, keyEnd)
+      balancer.makeRoom(bytes, keyStart, keyEnd, isFirst)
     }
   }
 
