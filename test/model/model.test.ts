@@ -6,11 +6,8 @@ import { histories } from './steps.js'
 const runs = 70
 const maxSteps = 100
 
-/** The histories of these seeds, always, and as many that nobody has run before. */
-const seeds = [
-  ...Array.from({ length: runs / 2 }, (_, i) => i + 1),
-  ...Array.from({ length: runs / 2 }, (_, i) => (Date.now() % 1_000_000_000) + i)
-]
+/** The same histories every time; fuzz/model.mjs runs those that nobody has run before. */
+const seeds = Array.from({ length: runs }, (_, i) => i + 1)
 
 describe('a store beside a sorted map', () => {
   it('holds the same through any history of writes, reads, crashes and openings', async () => {
@@ -29,7 +26,7 @@ describe('a store beside a sorted map', () => {
         total[name] = (total[name] ?? 0) + count
       }
     }
-    console.log(`model: seeds 1 to ${runs / 2}, ${seeds[runs / 2]} on: ${JSON.stringify(total)}`)
+    console.log(`model: seeds 1 to ${runs}: ${JSON.stringify(total)}`)
     expect(total.crashes).toBeGreaterThan(runs)
     expect(total.interruptedRecoveries).toBeGreaterThan(runs / 4)
   }, 300_000)
