@@ -139,6 +139,11 @@ export class PageEditor {
         return
       }
     }
+    // Between two keys that share the prefix a key does so too, but less of a long one stands here.
+    if ((u32[entry >>> 2] & longKeyFlag) !== 0 && prefixLimit(memory, entry) < prefix) {
+      this.#setPrefix(memory, base, prefixLimit(memory, entry))
+      return
+    }
     const end = entry + entryHeaderBytes + (u32[entry >>> 2] & keyBytesMask)
     u32[((base + regionHeaderBytes) >>> 2) + 2 * index] = headOf(
       memory.u8,
@@ -273,7 +278,11 @@ export class PageEditor {
       return
     }
     const low = entryAt(memory, base, first)
-    this.#setPrefix(memory, base, commonPrefix(memory, low, entryAt(memory, base, count - 1)))
+    let prefix = commonPrefix(memory, low, entryAt(memory, base, count - 1))
+    for (let i = first; i < count; i++) {
+      prefix = Math.min(prefix, prefixLimit(memory, entryAt(memory, base, i)))
+    }
+    this.#setPrefix(memory, base, prefix)
   }
 
   #setPrefix(memory: PageBytes, base: number, prefix: number): void {
