@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest'
+import { open, repair } from '../../dist/index.js'
+import { MemVfs } from '../../dist/vfs/mem-vfs.js'
+import { zeroBlock } from '../helpers/damage.js'
+import { deterministic, storePath, tiny } from '../helpers/store.js'
+
+/** A store without its log's help: everything is persisted, and one page of the data damaged. */
+async function damagedStore(): Promise<MemVfs> {
+  const vfs = new MemVfs()
+  const store = await open(storePath, { ...tiny, ...deterministic(vfs) })
+  for (let i = 0; i < 400; i++) await store.put(`key${i}`, Buffer.alloc(100, i))
+  await store.persist()
+  await store.persist()
+  await store.close()
+  const path = vfs.medium.paths().find((name) => name.endsWith('tree.pages'))!
+  const pages = vfs.medium.read(path).length / 4096
+  for (let page = 2; page < pages; page += 3) zeroBlock(vfs, path, page * 4096, 4096)
+  return vfs
+}
+
+function directories(vfs: MemVfs): string[] {
+  return vfs.readdirSync(storePath).filter((name) => name.startsWith('btree-'))
+}
+
+describe('a repair that fails', () => {
+  it('leaves nothing behind of what it was building, in a dry run or not', async () => {
+    for (const dryRun of [true, false]) {
+      for (const unit of ['pages', 'leaves']) {
+        const vfs = await damagedStore()
+        const abort = new AbortController()
+        let built = false
+        const onProgress = (_done: number, _total: number, of: string) => {
+          built ||= directories(vfs).length === 2
+          if (built && of === unit) abort.abort()
+        }
+        const options = { ...deterministic(vfs), dryRun, onProgress, signal: abort.signal }
+        await expect(repair(storePath, options)).rejects.toThrow(/abort/)
+        expect(built).toBe(true)
+        expect(directories(vfs)).toEqual(['btree-1'])
+        const report = await repair(storePath, deterministic(vfs))
+        expect(report.rebuilt).toBe(true)
+        expect(directories(vfs)).toEqual(['btree-2'])
+      }
+    }
+  })
+})
