@@ -5,8 +5,11 @@ import type { Slab } from '../../../dist/backends/btree/page-memory.js'
 import { SeededRandom } from '../../../dist/base/random.js'
 import { fenceAt, isUnknown } from '../../../dist/page/edit.js'
 import { freeBytes } from '../../../dist/page/read.js'
-import { checkStructure, Pair } from './tree-harness.js'
+import { salvageTree } from '../../../dist/backends/btree/salvage.js'
+import { zeroBlock } from '../../helpers/damage.js'
+import { checkStructure, contextOf, Pair } from './tree-harness.js'
 
+const path = '/tree/tree.pages'
 const silent = { report: () => undefined, signal: undefined }
 
 /** Calls back for the leaves in memory: where their sorted pages lie. */
@@ -56,6 +59,40 @@ describe('the fences of leaves', () => {
       await pair.backend.close()
     }
     expect(full).toBeGreaterThan(20)
+  })
+
+  it('that find no room are unknown, and a salvage then ends the leaf at its own keys', async () => {
+    const pair = await Pair.create({ pageBytes: 4096 })
+    for (let index = 0; index < 900; index++) {
+      await pair.put(String(1000 + index), Buffer.alloc(40, index))
+    }
+    let unknown = 0
+    eachLeaf(pair, (slab, region) => {
+      for (const high of [false, true]) {
+        if (fenceAt(slab, region, high) === undefined) continue
+        const { editor } = pair.backend.tree
+        editor.setFence(slab, region, high, undefined)
+        const room = freeBytes(slab, region)
+        editor.setFence(slab, region, high, { key: Buffer.alloc(room - 3, 1), inexact: false })
+        expect(isUnknown(fenceAt(slab, region, high)!)).toBe(true)
+        expect(freeBytes(slab, region)).toBe(room)
+        unknown++
+      }
+    })
+    expect(unknown).toBeGreaterThan(10)
+    await pair.persist()
+    expect(await pair.backend.verify('comprehensive', silent)).toEqual([])
+    const disk = pair.vfs.crashClone('nothing')
+    zeroBlock(disk, path, pair.backend.tree.root * 4096, 4096)
+    // The meta page of the empty tree: an older state without a gap would be taken.
+    zeroBlock(disk, path, 4096, 4096)
+    disk.mkdirSync('/new')
+    const context = { ...contextOf(disk), directory: '/new' }
+    const report = await salvageTree('/tree', context, silent)
+    expect(report.entries).toBe(900)
+    // Whether the neighbours meet cannot be told: every boundary is named.
+    expect(report.lost).toHaveLength(unknown / 2)
+    await pair.backend.close()
   })
 
   it('are part of a comprehensive verification', async () => {
