@@ -138,12 +138,14 @@ export class BtreeBackend implements Backend {
     const batch = this.#batch
     const writer = this.#writer
     batch.reset(bytes, start, end)
+    writer.begin()
     while (batch.next()) {
       try {
         writer.apply(batch)
       } catch (error) {
         this.#park(error, seq, batch)
       }
+      if (!this.#preparer.isHolding) writer.begin()
     }
     this.tree.appliedSeq = seq
     this.#preparer.applied()

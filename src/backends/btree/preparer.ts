@@ -1,6 +1,7 @@
 import { BatchReader, ClearFlags, OperationKind } from '../../batch/batch.js'
 import { entryAt, entryCount, hasLongKey, keyReferenceAt, searchPage } from '../../page/read.js'
 import { pageHeaderBytes } from './format.js'
+import { LeafRange } from './leaf-range.js'
 import { childAt, readExtentRef } from './node.js'
 import type { Slab } from './page-memory.js'
 import type { DamageMap } from './damage.js'
@@ -22,6 +23,7 @@ export class Preparer {
   readonly #pager: Pager
   readonly #damage: DamageMap
   readonly #reader = new BatchReader(Buffer.alloc(0))
+  readonly #range: LeafRange
   readonly #loads: Promise<void>[] = []
   #outstanding = 0
 
@@ -29,6 +31,12 @@ export class Preparer {
     this.#tree = tree
     this.#pager = tree.pager
     this.#damage = damage
+    this.#range = new LeafRange(tree.reader.tails)
+  }
+
+  /** Whether anything is kept in memory for a batch that was prepared. */
+  get isHolding(): boolean {
+    return this.#outstanding > 0
   }
 
   tryPrepare(bytes: Buffer, start: number, end: number): boolean {
@@ -96,6 +104,7 @@ export class Preparer {
   #visit(bytes: Buffer, start: number, end: number, wait: boolean): boolean {
     const reader = this.#reader
     reader.reset(bytes, start, end)
+    this.#range.forget()
     let complete = true
     this.#loads.length = 0
     while (reader.next()) {
@@ -115,6 +124,7 @@ export class Preparer {
 
   /** Goes down to one key; false when a load was started instead. */
   #visitKey(bytes: Buffer, start: number, end: number, wait: boolean): boolean {
+    if (this.#range.holds(bytes, start, end)) return true
     const tree = this.#tree
     const { reader, root, height } = tree
     const { tails } = reader
@@ -136,6 +146,8 @@ export class Preparer {
   #descend(bytes: Buffer, start: number, end: number, wait: boolean): boolean {
     const tree = this.#tree
     const { memory, reader } = tree
+    const range = this.#range
+    range.begin()
     let pageNo = tree.root
     let slab: Slab | undefined
     let sums = 0
@@ -158,12 +170,14 @@ export class Preparer {
       slab = memory.slabs[frame >> memory.slabShift]
       const region = memory.baseOf(frame) + pageHeaderBytes
       if (level === 0) {
+        range.end()
         if (!tree.content.longKeysSeen) return true
         return this.#visitLongKeys(slab, region, bytes, start, end, wait)
       }
       const found = searchPage(slab, region, bytes, start, end, reader.tails)
-      const entry = entryAt(slab, region, found >= 0 ? found : ~found - 1)
-      const child = childAt(slab, entry) >>> 2
+      const index = found >= 0 ? found : ~found - 1
+      range.narrow(slab, region, index)
+      const child = childAt(slab, entryAt(slab, region, index)) >>> 2
       pageNo = slab.u32[child]
       sums = child + 1
     }

@@ -46,6 +46,11 @@ export class TreeWriter {
     this.#freeExtent = (ref) => tree.pager.overflow.free(ref.page, ref.sizeBytes)
   }
 
+  /** What was done since the last operation may have changed branches, or evicted them. */
+  begin(): void {
+    this.#tree.range.forget()
+  }
+
   /** Applies the operation that the reader stands at. */
   apply(reader: BatchReader): void {
     const { bytes, keyStart, keyEnd, valueEnd } = reader
@@ -60,6 +65,7 @@ export class TreeWriter {
         (reader.flags & ClearFlags.upperIncluded) !== 0
       )
       this.balancer.relieveAt(bytes, keyStart, keyEnd)
+      this.#tree.range.forget()
     }
   }
 
@@ -80,7 +86,7 @@ export class TreeWriter {
   delete(bytes: Buffer, keyStart: number, keyEnd: number): void {
     const tree = this.#tree
     if (tree.height === 0) return
-    const found = tree.descend(bytes, keyStart, keyEnd)
+    const found = tree.find(bytes, keyStart, keyEnd)
     if (found < 0) return
     tree.makeWritable(0)
     const leaf = tree.pathPage[0]
@@ -89,13 +95,16 @@ export class TreeWriter {
     eachExtentBetween(slab, region, found, found + 1, this.#freeExtent)
     this.#editor.remove(slab, region, found, found + 1)
     tree.entries--
-    if (freeBytes(slab, region) > this.balancer.sparseFreeBytes) this.balancer.relieve(0)
+    if (freeBytes(slab, region) <= this.balancer.sparseFreeBytes) return
+    this.balancer.relieve(0)
+    tree.range.forget()
   }
 
   #plantRoot(): void {
     const tree = this.#tree
     tree.root = tree.pager.allocate(PageKind.leaf, 0)
     tree.height = 1
+    tree.range.forget()
     this.#editor.clear(tree.slabOf(tree.root), tree.regionOf(tree.root), 0)
   }
 
@@ -135,7 +144,7 @@ export class TreeWriter {
     const tree = this.#tree
     const { balancer } = this
     for (let isFirst = true; ; isFirst = false) {
-      const found = tree.descend(bytes, keyStart, keyEnd)
+      const found = tree.find(bytes, keyStart, keyEnd)
       if (found >= 0) {
         if (this.#replace(bytes, keyStart, keyEnd, valueEnd, size, found)) return
       } else {
@@ -153,6 +162,7 @@ export class TreeWriter {
         }
       }
       balancer.makeRoom(bytes, keyStart, keyEnd, isFirst)
+      tree.range.forget()
     }
   }
 

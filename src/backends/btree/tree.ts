@@ -1,6 +1,7 @@
 import { PageEditor } from '../../page/edit.js'
 import { entryAt, searchPage } from '../../page/read.js'
 import { maxLevel, pageHeaderBytes } from './format.js'
+import { LeafRange } from './leaf-range.js'
 import type { NodeContent } from './node-content.js'
 import { NodeLayout, childAt } from './node.js'
 import type { PageMemory, Slab } from './page-memory.js'
@@ -24,6 +25,8 @@ export class Tree {
   /** The path of the last descent, by level: page number and index of the entry taken there. */
   readonly pathPage = new Int32Array(maxLevel + 1)
   readonly pathIndex = new Int32Array(maxLevel + 1)
+  /** Where the path ends; forgotten by whoever changes more than the entries of the leaf there. */
+  readonly range: LeafRange
 
   constructor(pager: Pager, reader: TreeReader, content: NodeContent) {
     this.pager = pager
@@ -32,6 +35,7 @@ export class Tree {
     this.content = content
     this.layout = new NodeLayout(pager.pageBytes)
     this.editor = new PageEditor(this.layout.regionBytes)
+    this.range = new LeafRange(reader.tails)
     const { rootPage, height, entries, appliedSeq } = pager.openedState
     this.root = rootPage
     this.height = height
@@ -67,10 +71,23 @@ export class Tree {
     return ((frame & memory.slabMask) << memory.pageShift) + pageHeaderBytes
   }
 
+  /** `descend`, without the way down where the path ends at the right leaf already. */
+  find(key: Uint8Array, start: number, end: number): number {
+    if (!this.range.holds(key, start, end)) return this.descend(key, start, end)
+    const memory = this.memory
+    const frame = memory.pageTable[this.pathPage[0]]
+    const slab = memory.slabs[frame >> memory.slabShift]
+    const region = ((frame & memory.slabMask) << memory.pageShift) + pageHeaderBytes
+    const found = searchPage(slab, region, key, start, end, this.reader.tails)
+    this.pathIndex[0] = found >= 0 ? found : ~found
+    return found
+  }
+
   /** Goes down to the leaf for the key and returns what `searchPage` said there. */
   descend(key: Uint8Array, start: number, end: number): number {
-    const memory = this.memory
+    const { memory, range } = this
     const tails = this.reader.tails
+    range.begin()
     let pageNo = this.root
     let sums = 0
     let slab: Slab | undefined
@@ -82,10 +99,12 @@ export class Tree {
       this.pathPage[level] = pageNo
       if (level === 0) {
         this.pathIndex[0] = found >= 0 ? found : ~found
+        range.end()
         return found
       }
       const index = found >= 0 ? found : ~found - 1
       this.pathIndex[level] = index
+      range.narrow(slab, region, index)
       const child = childAt(slab, entryAt(slab, region, index)) >>> 2
       pageNo = slab.u32[child]
       sums = child + 1
@@ -100,6 +119,7 @@ export class Tree {
     const { pager, memory, pathPage } = this
     const generation = pager.generation
     if (memory.generationOf[pathPage[level]] === generation) return
+    this.range.forget()
     for (let at = this.height - 1; at >= level; at--) {
       const before = pathPage[at]
       if (memory.generationOf[before] === generation) continue
