@@ -24,6 +24,7 @@ export const rows = [
     better: 'lower'
   },
   { id: 'durable-put-64', title: 'durable put, 64 writers', goal: 2, ...rate },
+  { id: 'durable-put-64-cold', title: '… the same, the first second after opening', ...rate },
   { id: 'put-wave', title: 'put without sync, waves of 1000', goal: 1.2, ...rate },
   { id: 'put-await', title: 'put without sync, one awaited', goal: 1.2, ...rate },
   { id: 'put-sync', title: 'put without sync, sync call', goal: 1.2, ...rate },

@@ -2,12 +2,12 @@
 import { Chunk, ENTRY_BYTES, permutation } from '../lib/data.mjs'
 import { diskBytes } from '../lib/files.mjs'
 import { Meter, nextTurn, percentile } from '../lib/measure.mjs'
-import { loadRandom, verifySample } from '../lib/workload.mjs'
+import { loadRandom, verifySample, warm } from '../lib/workload.mjs'
 
 const PUT_TIME_MS = 1200
 
-/** The first timed puts of a process still compile; they are left out of rate and percentile. */
-const WARMUP_PUTS = 200
+/** The first puts of a process still compile; they are left out of rate and percentile. */
+const WARMUP_MS = 500
 
 /**
  * Random overwrites of the loaded store: fills a slot, returns its key number. Each lap has its own
@@ -39,17 +39,19 @@ class Overwrites {
 
 async function durablePutSync(context) {
   const store = await context.openFixture('sync')
+  await warm(store, context.count)
   const overwrites = new Overwrites(context, 11)
   const chunk = new Chunk(1)
   const latencies = []
   const meter = new Meter({ operationsMax: 20_000, timeMaxMs: PUT_TIME_MS })
-  for (let i = 0; meter.open; i++) {
+  const warmUntil = performance.now() + WARMUP_MS
+  while (meter.open) {
     const version = overwrites.fill(chunk, 0)
     const from = performance.now()
     store.putSync(chunk.keys[0], chunk.values[0])
     const elapsedMs = performance.now() - from
     overwrites.acknowledge(chunk, 0, version)
-    if (i < WARMUP_PUTS) continue
+    if (from < warmUntil) continue
     meter.add(1, elapsedMs)
     latencies.push(elapsedMs)
   }
@@ -60,17 +62,19 @@ async function durablePutSync(context) {
 
 async function durablePutAwaited(context) {
   const store = await context.openFixture('sync')
+  await warm(store, context.count)
   const overwrites = new Overwrites(context, 12)
   const chunk = new Chunk(1)
   const latencies = []
   const meter = new Meter({ operationsMax: 20_000, timeMaxMs: PUT_TIME_MS })
-  for (let i = 0; meter.open; i++) {
+  const warmUntil = performance.now() + WARMUP_MS
+  while (meter.open) {
     const version = overwrites.fill(chunk, 0)
     const from = performance.now()
     await store.put(chunk.keys[0], chunk.values[0])
     const elapsedMs = performance.now() - from
     overwrites.acknowledge(chunk, 0, version)
-    if (i < WARMUP_PUTS) continue
+    if (from < warmUntil) continue
     meter.add(1, elapsedMs)
     latencies.push(elapsedMs)
   }
@@ -80,9 +84,10 @@ async function durablePutAwaited(context) {
 }
 
 /** 64 loops, each awaiting its own put before the next. */
-async function durablePutWriters(context) {
+async function durablePutWriters(context, isCold = false) {
   const writers = 64
   const store = await context.openFixture('sync')
+  if (!isCold) await warm(store, context.count)
   const overwrites = new Overwrites(context, 13)
   const chunk = new Chunk(writers)
   let acknowledged = 0
@@ -99,8 +104,8 @@ async function durablePutWriters(context) {
     }
   }
 
-  let deadline = performance.now() + 200
-  await Promise.all(Array.from({ length: writers }, (_, slot) => writer(slot)))
+  let deadline = performance.now() + WARMUP_MS
+  if (!isCold) await Promise.all(Array.from({ length: writers }, (_, slot) => writer(slot)))
   running = true
   acknowledged = 0
   const from = performance.now()
@@ -231,7 +236,16 @@ async function churn(context) {
 export const writeCells = {
   'durable-put-sync': { needs: ['putSync'], fixture: 'copy', run: durablePutSync },
   'durable-put-await': { needs: ['put'], fixture: 'copy', run: durablePutAwaited },
-  'durable-put-64': { needs: ['putGrouped'], fixture: 'copy', run: durablePutWriters },
+  'durable-put-64': {
+    needs: ['putGrouped'],
+    fixture: 'copy',
+    run: (context) => durablePutWriters(context)
+  },
+  'durable-put-64-cold': {
+    needs: ['putGrouped'],
+    fixture: 'copy',
+    run: (context) => durablePutWriters(context, true)
+  },
   'put-wave': {
     run: (context) => unsyncedPuts(context, 1000, putWave)
   },

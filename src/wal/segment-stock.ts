@@ -166,6 +166,7 @@ export class SegmentStock {
         yield* perform(file.allocate(this.#segmentBytes))
         yield* perform(file.datasync())
         yield* perform(syncDirectory(this.#vfs, this.#directory))
+        if (spare === undefined) file.markFresh(this.#segmentBytes)
       } catch (error) {
         file.closeSync()
         throw error

@@ -3,7 +3,7 @@ import type { Checksum } from '../../codec/checksum.js'
 import type { VfsFile } from '../../vfs/vfs.js'
 import { PageHeader } from './format.js'
 
-/** Read on the event loop in a row before a read goes the way that lets it turn: about 64 pages. */
+/** Read in one turn of the event loop before a read goes the way that lets it turn: 64 pages. */
 const maxTriedBytes = 512 * 1024
 
 /**
@@ -20,6 +20,9 @@ export class DataFile {
   #poison: unknown
   /** Read without waiting since the last read that waited. */
   #triedBytes = 0
+  readonly #turned = (): void => {
+    this.#triedBytes = 0
+  }
 
   constructor(file: VfsFile, pageBytes: number, checksum: Checksum, storeId: Uint8Array) {
     this.file = file
@@ -86,12 +89,8 @@ export class DataFile {
   }
 
   /** Reads from a page on; returns how many bytes were there. */
-  async read(target: Buffer, pageNo: number): Promise<number> {
-    try {
-      return await this.file.read(target, pageNo * this.pageBytes)
-    } finally {
-      this.#triedBytes = 0
-    }
+  read(target: Buffer, pageNo: number): Promise<number> {
+    return this.file.read(target, pageNo * this.pageBytes)
   }
 
   /** Whether `tryRead` would try at all. */
@@ -101,12 +100,15 @@ export class DataFile {
 
   /**
    * The same without waiting: true when the operating system had all of the bytes in memory. It
-   * takes microseconds, which add up, so now and then it answers false for the event loop's sake.
+   * takes microseconds, which add up, so past a bound it answers false until the event loop turns.
    */
   tryRead(target: Buffer, pageNo: number): boolean {
     if (!this.mayTryRead(target.length)) return false
     const complete = this.file.tryRead(target, pageNo * this.pageBytes)
-    if (complete) this.#triedBytes += target.length
+    if (complete) {
+      if (this.#triedBytes === 0) setImmediate(this.#turned)
+      this.#triedBytes += target.length
+    }
     return complete
   }
 
