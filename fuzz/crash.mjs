@@ -18,10 +18,10 @@ await campaign('crash', { runs: 20 }, async (seed) => {
     ...made.explorer,
     seed,
     scheduler: (own) => new SeededScheduler(own),
-    everyNth: 4,
+    everyNth: 6,
     fixedFates: ['n', 'e', 'k'],
     randomFates: 4,
-    depth: random.below(3),
+    depth: random.below(2),
     nested: { everyNth: 9, fixedFates: ['n'], randomFates: 1 }
   }).catch((error) => {
     throw new Error(name, { cause: error })

@@ -17,7 +17,7 @@ import {
   type SegmentOpened
 } from '../wal/log-context.js'
 import { createLog, recoverLog } from '../wal/recovery.js'
-import type { RecoveryReport } from '../wal/witness.js'
+import type { CleanMark, RecoveryReport } from '../wal/witness.js'
 import { CommitQueue } from './commit-queue.js'
 import { ConflictWindow } from './conflict-window.js'
 import { IdentityFile, loadIdentity, type Identity } from './identity.js'
@@ -223,7 +223,7 @@ export async function recover(
     const statement = {
       epoch: Math.max(epoch, opened.epoch),
       syncedSeq: opened.syncedSeq,
-      log: { ...identity.log, activeSegment: opened.segment }
+      log: { ...identity.log, activeSegment: opened.segment, cleanMark: opened.cleanMark }
     }
     return { backend, log, report, statement }
   } catch (error) {
@@ -424,11 +424,14 @@ async function shutDown(
   clean: boolean
 ): Promise<void> {
   try {
-    const cleanMark = await log?.close({ clean })
-    if (log !== undefined && cleanMark !== undefined) {
+    const stated = async (cleanMark: CleanMark): Promise<void> => {
       const { log: witness } = identityFile.current
-      await identityFile.update({ log: { ...witness, cleanMark }, syncedSeq: cleanMark.seq })
+      const change = { log: { ...witness, cleanMark }, syncedSeq: cleanMark.seq }
+      // In both slots: the log is cut to what the mark says, so losing one must not lose the mark.
+      await identityFile.update(change)
+      await identityFile.update(change)
     }
+    await log?.close({ clean, stated })
   } finally {
     try {
       await backend.close()

@@ -25,12 +25,9 @@ export async function verifyShared(
     storeId: Buffer.from(current.storeId, 'hex'),
     checksum
   }
-  const { cleanMark } = current.log
-  // Without the mark the log is read from its very beginning.
   const witness = {
     ...current.log,
-    cleanMark: undefined,
-    syncedSeq: Math.max(current.syncedSeq, cleanMark?.seq ?? 0),
+    syncedSeq: current.syncedSeq,
     epoch: current.epoch,
     durableSeq
   }

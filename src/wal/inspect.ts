@@ -47,10 +47,11 @@ export async function inspectLog(source: LogSource, witness: LogWitness): Promis
   const directory = await SegmentDirectory.read(source)
   let commits = 0
   let payloadBytes = 0
-  const walk = new LogWalk(source, directory, witness, 'skip-any', (_bytes, start, end) => {
+  const count = (_bytes: Buffer, start: number, end: number): void => {
     commits++
     payloadBytes += end - start
-  })
+  }
+  const walk = new LogWalk(source, directory, witness, 'skip-any', count, true)
   if (directory.after(0).length > 0) await walk.run()
   const live = new Set(walk.chain.map(({ number }) => number))
   return {

@@ -36,6 +36,8 @@ export class LogWalk {
   readonly #witness: LogWitness
   readonly #mode: RecoveryMode
   readonly #sink: CommitSink
+  /** Read from the very beginning, also what nobody needs. */
+  readonly #wholeLog: boolean
 
   /** Last complete commit read, or given up by a gap. */
   lastSeq = 0
@@ -66,13 +68,15 @@ export class LogWalk {
     directory: SegmentDirectory,
     witness: LogWitness,
     mode: RecoveryMode,
-    sink: CommitSink
+    sink: CommitSink,
+    wholeLog = false
   ) {
     this.#source = source
     this.#directory = directory
     this.#witness = witness
     this.#mode = mode
     this.#sink = sink
+    this.#wholeLog = wholeLog
     this.provenSeq = Math.max(witness.syncedSeq, witness.durableSeq, witness.cleanMark?.seq ?? 0)
     const nowhere = { segment: 0, offset: 0, chainLow: 0, chainHigh: 0, seq: 0 }
     this.proven = nowhere
@@ -125,6 +129,7 @@ export class LogWalk {
     const { cleanMark, durableSeq } = this.#witness
     const voider = this.#directory.voiderOf(head.number)?.header
     const isPassable =
+      !this.#wholeLog &&
       cleanMark?.segment === head.number &&
       cleanMark.seq <= durableSeq &&
       cleanMark.offset <= (voider?.prevCut ?? cleanMark.offset)
@@ -312,6 +317,7 @@ export class LogWalk {
     }
 
     const neededSeq = Math.max(firstSeq, durableSeq + 1)
+    const isCutOff = reader.isShort && !isCertain && !this.#isAtMark()
     const loss: LogLoss = {
       reason: 'damage',
       segment: entry.number,
@@ -323,6 +329,9 @@ export class LogWalk {
     }
     if (evidence >= neededSeq || isCertain) {
       this.#loseOrThrow(loss, this.#describe(place, survey))
+    } else if (isCutOff) {
+      const lost = { firstSeq: neededSeq, lastSeq: Math.max(neededSeq, loss.lastSeq) }
+      this.#loseOrThrow({ ...loss, ...lost }, 'the file is shorter than it was made')
     } else if (loss.bytes > 0 || this.#parts.length > 0 || firstSeq <= durableSeq) {
       this.#tearTail({ ...loss, lastSeq: Math.max(firstSeq, survey.lastSeq) }, durableSeq)
     } else {
@@ -331,6 +340,16 @@ export class LogWalk {
     this.#witnessSynced(evidence)
     if (this.#mode === 'skip-any' && next) return this.#goTo(next, evidence)
     return { kind: 'end' }
+  }
+
+  /** The log ends where a clean close left it, which gave the rest of the file back. */
+  #isAtMark(): boolean {
+    const { cleanMark } = this.#witness
+    return (
+      cleanMark?.segment === this.end.segment &&
+      cleanMark.offset === this.end.offset &&
+      cleanMark.seq === this.lastSeq
+    )
   }
 
   #tearTail(loss: LogLoss, durableSeq: number): void {

@@ -211,7 +211,11 @@ export class Log {
    * Ends the log. `clean` syncs everything, gives back spare files and returns the mark for STORE;
    * without it nothing is written any more. Closing twice is allowed.
    */
-  async close(options: { readonly clean: boolean }): Promise<CleanMark | undefined> {
+  async close(options: {
+    readonly clean: boolean
+    /** States the mark durably; only then the last segment gives back what it did not use. */
+    readonly stated?: (mark: CleanMark) => Promise<void>
+  }): Promise<CleanMark | undefined> {
     if (this.#isClosed) return undefined
     this.#isClosed = true
     this.#watermarkTimer?.cancel()
@@ -224,7 +228,11 @@ export class Log {
         true
       )
       await this.#stock.close()
-      await runAsync(this.#writer.trim())
+      if (mark && options.stated) {
+        await options.stated(mark)
+        // Without the mark a segment that is shorter than it was made would be damage.
+        await runAsync(this.#writer.trim())
+      }
       return mark
     } finally {
       await this.#stock.close()

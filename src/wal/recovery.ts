@@ -11,7 +11,7 @@ import { encodeSegmentHeader, type SealedHeader } from './segment-header.js'
 import type { LiveSegment } from './segment-list.js'
 import { SegmentReader } from './segment-reader.js'
 import { SegmentStock } from './segment-stock.js'
-import type { LogWitness, RecoveryMode, RecoveryReport } from './witness.js'
+import type { CleanMark, LogWitness, RecoveryMode, RecoveryReport } from './witness.js'
 
 export interface RecoveryInput {
   readonly witness: LogWitness
@@ -26,8 +26,14 @@ export interface RecoveredLog {
   /** Undefined when opened read-only. */
   readonly log: Log | undefined
   readonly report: RecoveryReport
-  /** What STORE has to state before the first acknowledgement (rule S2), unless `clean`. */
-  readonly opened: { readonly segment: number; readonly epoch: number; readonly syncedSeq: number }
+  /** What STORE has to state before the first acknowledgement (rule S2). */
+  readonly opened: {
+    readonly segment: number
+    readonly epoch: number
+    readonly syncedSeq: number
+    /** Of a close before; still holds where the segment it is in could not be made whole again. */
+    readonly cleanMark: CleanMark | undefined
+  }
 }
 
 /** Makes the log of a new store: one empty segment, durable with its name. */
@@ -74,15 +80,17 @@ export async function recoverLog(context: LogContext, input: RecoveryInput): Pro
   })
   if (input.readOnly) {
     const { segment } = walk.end
-    const opened = { segment, epoch: epoch - 1, syncedSeq: walk.provenSeq }
+    const { cleanMark } = witness
+    const opened = { segment, epoch: epoch - 1, syncedSeq: walk.provenSeq, cleanMark }
     return { log: undefined, report: report(0, walk.lastSeq), opened }
   }
   const stock = makeStock(context, directory, witness.floor.segment)
   const live = walk.chain.map(liveSegment)
   const from = clean ? walk.end : walk.proven
   const writer = new LogWriter(context, stock, epoch, from, live)
+  let isFull = false
   try {
-    if (clean) await attachLast(context, writer, walk)
+    if (clean) isFull = !(await attachLast(context, writer, walk))
     else await rewrite(context, writer, walk)
     writer.settle(writer.queue.committedSeq)
     await stock.retire(unreached(directory, walk, witness.floor.segment))
@@ -94,7 +102,8 @@ export async function recoverLog(context: LogContext, input: RecoveryInput): Pro
   }
   const log = new Log(context, writer, stock)
   const segment = writer.segments.live.at(-1)?.number ?? 0
-  const opened = { segment, epoch, syncedSeq: writer.queue.syncedSeq }
+  const cleanMark = isFull ? witness.cleanMark : undefined
+  const opened = { segment, epoch, syncedSeq: writer.queue.syncedSeq, cleanMark }
   return { log, report: report(walk.unproven.length, writer.queue.committedSeq), opened }
 }
 
@@ -147,7 +156,12 @@ function liveSegment({ number, path, header }: SegmentEntry): LiveSegment {
   }
 }
 
-async function attachLast(context: LogContext, writer: LogWriter, walk: LogWalk): Promise<void> {
+/**
+ * Goes on in the segment that a clean close cut to what it held. Its full size is durable before the
+ * mark of that close is taken back, and with it what allows the file to be short; false where there
+ * is no room for it.
+ */
+async function attachLast(context: LogContext, writer: LogWriter, walk: LogWalk): Promise<boolean> {
   const { vfs, storeId, checksum } = context
   const { number, path, header } = walk.chain[walk.chain.length - 1]
   const file = new SegmentFile(
@@ -160,6 +174,7 @@ async function attachLast(context: LogContext, writer: LogWriter, walk: LogWalk)
   let isAllocated = true
   try {
     await file.allocate((header as SealedHeader).sizeBytes).async()
+    await file.datasync().async()
   } catch (error) {
     // A full disk is no reason not to open; the first commit will need a new segment.
     if (!(error instanceof KintsugiError) || error.code !== 'KINTSUGI_DISK_FULL') {
@@ -169,6 +184,7 @@ async function attachLast(context: LogContext, writer: LogWriter, walk: LogWalk)
     isAllocated = false
   }
   writer.attach({ header: header as SealedHeader, headerBytes: bytes, file }, isAllocated)
+  return isAllocated
 }
 
 /** Writes everything behind the last proven-synced frame into a new segment (rule F4). */

@@ -38,6 +38,8 @@ export class SegmentReader {
   readonly path: string
   /** Bytes that can hold frames: what the header says, or less where the file is shorter. */
   readonly sizeBytes: number
+  /** The file has lost its end: its size was durable before its first frame (rule W3). */
+  readonly isShort: boolean
   readonly #file: VfsFile
   readonly #checksum: Checksum
 
@@ -70,6 +72,7 @@ export class SegmentReader {
     this.path = file.path
     this.#checksum = checksum
     this.sizeBytes = Math.min(header.sizeBytes, file.sizeSync())
+    this.isShort = this.sizeBytes < header.sizeBytes
   }
 
   /** True when what stands at the offset is in memory as far as `parse` will look. */

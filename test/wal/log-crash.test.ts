@@ -1,3 +1,4 @@
+import type { CleanMark } from '../../dist/wal/witness.js'
 import { describe, expect, it } from 'vitest'
 import { SeededRandom } from '../../dist/base/random.js'
 import { KintsugiError } from '../../dist/errors.js'
@@ -152,18 +153,16 @@ class LogUser {
     const clean = this.#random.below(3) > 0
     const goal = this.log.committedSeq
     await this.#tolerating(async () => {
-      const cleanMark = await this.log.close({ clean })
-      if (cleanMark) {
-        this.#acknowledge(goal, 'synced')
+      const stated = async (cleanMark: CleanMark) => {
         this.witness.write({ cleanMark, syncedSeq: cleanMark.seq })
+        this.#acknowledge(goal, 'synced')
       }
+      await this.log.close({ clean, stated })
     })
     const opened = await this.#open()
     this.log = opened.log!
-    if (!opened.report.clean) {
-      const { segment: activeSegment, epoch } = opened.opened
-      this.witness.write({ activeSegment, epoch })
-    }
+    const { segment: activeSegment, epoch, cleanMark } = opened.opened
+    this.witness.write({ activeSegment, epoch, cleanMark })
   }
 }
 
@@ -211,7 +210,8 @@ async function check(clone: MemVfs, context: CheckContext<Fact>): Promise<void> 
   // What was read may be in the page cache only: STORE is made durable before it is acted upon.
   witness.write({})
   const opened = await openLog(clone, witness.value)
-  witness.write({ activeSegment: opened.opened.segment, epoch: opened.opened.epoch })
+  const { segment: activeSegment, epoch, cleanMark } = opened.opened
+  witness.write({ activeSegment, epoch, cleanMark })
   recovered()
 
   const promised = (kinds: Fact['kind'][]) =>
