@@ -172,10 +172,10 @@ export class FrameQueue {
   }
 
   /** Frames go into an existing segment, right behind the position the queue was made with. */
-  resume(header: SealedHeader, isAllocated: boolean): void {
+  resume(header: SealedHeader): void {
     const position = this.#boundary
     this.#header = header
-    this.#isFull = !isAllocated
+    this.#isFull = true
     this.#offset = position.offset
     this.#placer.begin(header)
     this.#placer.chainLow = position.chainLow

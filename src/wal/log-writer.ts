@@ -74,9 +74,9 @@ export class LogWriter {
   }
 
   /** Goes on in an existing segment, right behind the position the writer was made with. */
-  attach(segment: OpenSegment, isAllocated: boolean): void {
+  attach(segment: OpenSegment): void {
     this.#file = segment.file
-    this.queue.resume(segment.header, isAllocated)
+    this.queue.resume(segment.header)
   }
 
   /** Opens the first segment of a new store. */

@@ -31,7 +31,7 @@ export interface RecoveredLog {
     readonly segment: number
     readonly epoch: number
     readonly syncedSeq: number
-    /** Of a close before; still holds where the segment it is in could not be made whole again. */
+    /** Of the close before, if it was clean: says that its segment may be short. */
     readonly cleanMark: CleanMark | undefined
   }
 }
@@ -88,9 +88,8 @@ export async function recoverLog(context: LogContext, input: RecoveryInput): Pro
   const live = walk.chain.map(liveSegment)
   const from = clean ? walk.end : walk.proven
   const writer = new LogWriter(context, stock, epoch, from, live)
-  let isFull = false
   try {
-    if (clean) isFull = !(await attachLast(context, writer, walk))
+    if (clean) await attachLast(context, writer, walk)
     else await rewrite(context, writer, walk)
     writer.settle(writer.queue.committedSeq)
     await stock.retire(unreached(directory, walk, witness.floor.segment))
@@ -102,7 +101,7 @@ export async function recoverLog(context: LogContext, input: RecoveryInput): Pro
   }
   const log = new Log(context, writer, stock)
   const segment = writer.segments.live.at(-1)?.number ?? 0
-  const cleanMark = isFull ? witness.cleanMark : undefined
+  const cleanMark = clean ? witness.cleanMark : undefined
   const opened = { segment, epoch, syncedSeq: writer.queue.syncedSeq, cleanMark }
   return { log, report: report(walk.unproven.length, writer.queue.committedSeq), opened }
 }
@@ -157,11 +156,11 @@ function liveSegment({ number, path, header }: SegmentEntry): LiveSegment {
 }
 
 /**
- * Goes on in the segment that a clean close cut to what it held. Its full size is durable before the
- * mark of that close is taken back, and with it what allows the file to be short; false where there
- * is no room for it.
+ * Goes on behind a segment that a clean close cut to what it held. It takes nothing but its seal any
+ * more: made whole again it could lose its new size in a crash, and would look as if it had lost
+ * commits.
  */
-async function attachLast(context: LogContext, writer: LogWriter, walk: LogWalk): Promise<boolean> {
+async function attachLast(context: LogContext, writer: LogWriter, walk: LogWalk): Promise<void> {
   const { vfs, storeId, checksum } = context
   const { number, path, header } = walk.chain[walk.chain.length - 1]
   const file = new SegmentFile(
@@ -171,20 +170,7 @@ async function attachLast(context: LogContext, writer: LogWriter, walk: LogWalk)
     await vfs.open(path, 'readwrite')
   )
   const { bytes } = encodeSegmentHeader(header as SealedHeader, storeId, checksum)
-  let isAllocated = true
-  try {
-    await file.allocate((header as SealedHeader).sizeBytes).async()
-    await file.datasync().async()
-  } catch (error) {
-    // A full disk is no reason not to open; the first commit will need a new segment.
-    if (!(error instanceof KintsugiError) || error.code !== 'KINTSUGI_DISK_FULL') {
-      file.closeSync()
-      throw error
-    }
-    isAllocated = false
-  }
-  writer.attach({ header: header as SealedHeader, headerBytes: bytes, file }, isAllocated)
-  return isAllocated
+  writer.attach({ header: header as SealedHeader, headerBytes: bytes, file })
 }
 
 /** Writes everything behind the last proven-synced frame into a new segment (rule F4). */
