@@ -245,6 +245,7 @@ export class LogWriter {
    * log on disk is what it was before.
    */
   *reopen(announce: boolean): Procedure<void> {
+    this.#stock.distrustSpares()
     const { queue } = this
     this.#unplace()
     try {

@@ -84,7 +84,7 @@ export async function recoverLog(context: LogContext, input: RecoveryInput): Pro
     const opened = { segment, epoch: epoch - 1, syncedSeq: walk.provenSeq, cleanMark }
     return { log: undefined, report: report(0, walk.lastSeq), opened }
   }
-  const stock = makeStock(context, directory, witness.floor.segment)
+  const stock = makeStock(context, directory, witness.floor.segment, !clean)
   const live = walk.chain.map(liveSegment)
   const from = clean ? walk.end : walk.proven
   const writer = new LogWriter(context, stock, epoch, from, live)
@@ -128,14 +128,20 @@ function isAtCleanMark(walk: LogWalk, { cleanMark, durableSeq, syncedSeq }: LogW
  * Files that cannot be part of any log may be reused at once. A segment that merely is not reached
  * may be what the next crash would have to read: the one that replaced it is not proven durable.
  */
-function makeStock(context: LogContext, directory: SegmentDirectory, floor: number): SegmentStock {
+function makeStock(
+  context: LogContext,
+  directory: SegmentDirectory,
+  floor: number,
+  distrustsSpares: boolean
+): SegmentStock {
   const spares = directory.entries.filter(({ number, header }) => !header || number < floor)
   return new SegmentStock(
     context.vfs,
     context.directory,
     context.options.segmentBytes,
     directory.highestNumber + 1,
-    spares.map(({ path }) => path)
+    spares.map(({ path }) => path),
+    distrustsSpares
   )
 }
 

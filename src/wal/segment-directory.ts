@@ -1,5 +1,6 @@
 import type { Checksum } from '../codec/checksum.js'
-import type { Vfs } from '../vfs/vfs.js'
+import { KintsugiError } from '../errors.js'
+import type { Vfs, VfsFile } from '../vfs/vfs.js'
 import { segmentHeaderBytes, SegmentLink, segmentNumberOf } from './format.js'
 import { decodeSegmentHeader, type SealedHeader } from './segment-header.js'
 
@@ -28,13 +29,18 @@ export class SegmentDirectory {
     this.entries = entries
   }
 
-  /** Reads every header. An I/O error is an error and never taken for a spare. */
+  /**
+   * Reads every header. An I/O error is an error and never taken for a spare. A file that is gone by
+   * the time it is opened was a spare, renamed while an open log is inspected; one that is missed is
+   * missed by whatever names it.
+   */
   static async read(source: LogSource): Promise<SegmentDirectory> {
     const entries: SegmentEntry[] = []
     for (const name of await source.vfs.readdir(source.directory)) {
       const number = segmentNumberOf(name)
       if (number === undefined) continue
-      entries.push(await readEntry(source, number, `${source.directory}/${name}`))
+      const entry = await readEntry(source, number, `${source.directory}/${name}`)
+      if (entry) entries.push(entry)
     }
     return new SegmentDirectory(entries.sort((a, b) => a.number - b.number))
   }
@@ -71,8 +77,13 @@ export class SegmentDirectory {
   }
 }
 
-async function readEntry(source: LogSource, number: number, path: string): Promise<SegmentEntry> {
-  const file = await source.vfs.open(path, 'read')
+async function readEntry(
+  source: LogSource,
+  number: number,
+  path: string
+): Promise<SegmentEntry | undefined> {
+  const file = await openIfThere(source.vfs, path)
+  if (!file) return undefined
   try {
     const bytes = Buffer.alloc(segmentHeaderBytes)
     const length = await file.read(bytes, 0)
@@ -91,5 +102,14 @@ async function readEntry(source: LogSource, number: number, path: string): Promi
     return { number, path, header, reason: '' }
   } finally {
     await file.close()
+  }
+}
+
+async function openIfThere(vfs: Vfs, path: string): Promise<VfsFile | undefined> {
+  try {
+    return await vfs.open(path, 'read')
+  } catch (error) {
+    if (error instanceof KintsugiError && error.code === 'KINTSUGI_FILE_MISSING') return undefined
+    throw error
   }
 }

@@ -32,6 +32,11 @@ export class SegmentStock {
   #nextNumber: number
   /** Paths of files whose contents nobody needs. */
   readonly #spares: string[]
+  /**
+   * A sync may have failed on one of the spares, now or in a process before: nothing that was written
+   * to it or allocated for it is believed any more (rule F1), so it is emptied before it is used.
+   */
+  #distrustsSpares: boolean
   #blank: BlankSegment | undefined
   #refilling: Promise<void> | undefined
   #closed = false
@@ -43,13 +48,15 @@ export class SegmentStock {
     directory: string,
     segmentBytes: number,
     nextNumber: number,
-    spares: string[]
+    spares: string[],
+    distrustsSpares = false
   ) {
     this.#vfs = vfs
     this.#directory = directory
     this.#segmentBytes = segmentBytes
     this.#nextNumber = nextNumber
     this.#spares = spares
+    this.#distrustsSpares = distrustsSpares
   }
 
   get spareCount(): number {
@@ -79,6 +86,11 @@ export class SegmentStock {
       })
       if (!this.#blank) throw this.lastRefillError
     }
+  }
+
+  /** A write or sync of some segment has failed. */
+  distrustSpares(): void {
+    this.#distrustsSpares = true
   }
 
   /** Returns a blank that was not used, or a file whose contents are void. */
@@ -163,6 +175,7 @@ export class SegmentStock {
       const second = this.#vfs.openSync(path, 'readwrite')
       const file = new SegmentFile(number, path, first, second)
       try {
+        if (spare !== undefined && this.#distrustsSpares) yield* perform(file.truncate(0))
         yield* perform(file.allocate(this.#segmentBytes))
         yield* perform(file.datasync())
         yield* perform(syncDirectory(this.#vfs, this.#directory))
@@ -174,6 +187,7 @@ export class SegmentStock {
       return { number, file }
     } catch (error) {
       // What exists is reused by the next attempt, so a full disk is not filled further.
+      this.distrustSpares()
       if (opened) this.#spares.push(path)
       else if (spare !== undefined) {
         this.#spares.push(this.#vfs.statSync(spare) ? spare : path)
