@@ -339,7 +339,7 @@ export class FrameQueue {
     let { chunk, offset } = this.#placed
     let seq = this.#placedSeq
     let bytes = this.#placedBytes
-    if (seq >= keptSeq) this.#partBytes = 0
+    if (seq >= keptSeq && this.#partBytes > 0) this.#abandonParts()
     while (seq < keptSeq) {
       while (offset === chunk.used && chunk.next) {
         chunk = chunk.next
@@ -357,6 +357,12 @@ export class FrameQueue {
     this.staging.discardBehind({ chunk, offset }, seq)
     this.#committedSeq = seq
     this.#committedBytes = bytes
+  }
+
+  /** What stands in the log of a commit larger than a segment stays there and counts for nothing. */
+  #abandonParts(): void {
+    this.#partBytes = 0
+    this.#boundary = this.#here()
   }
 
   // --- memory that nobody works on any more; only while no step is in flight

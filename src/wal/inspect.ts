@@ -30,6 +30,8 @@ export interface LogInspection {
   /** What a tolerant opening would drop, or would refuse to open over. */
   readonly losses: readonly LogLoss[]
   readonly findings: readonly LogFinding[]
+  /** Commits larger than a segment that were refused half-way: neither damage nor loss. */
+  readonly commitsAbandoned: number
 }
 
 const linkNames = {
@@ -63,7 +65,8 @@ export async function inspectLog(source: LogSource, witness: LogWitness): Promis
     payloadBytes,
     bytesRead: walk.bytesRead,
     losses: walk.dropped,
-    findings: walk.findings
+    findings: walk.findings,
+    commitsAbandoned: walk.commitsAbandoned
   }
 }
 

@@ -56,6 +56,7 @@ export class LogWalk {
   bytesRead = 0
   commitsDelivered = 0
   commitsSkipped = 0
+  commitsAbandoned = 0
 
   #chainLow = 0
   #chainHigh = 0
@@ -174,7 +175,7 @@ export class LogWalk {
     let { offset } = from
     for (;;) {
       if (cut && offset === limit && this.#isAt(cut.prevChainLow, cut.prevChainHigh)) {
-        this.#dropParts(entry, offset)
+        this.#abandonParts()
         return voider
       }
       if (!reader.isLoaded(offset)) await reader.load(offset)
@@ -219,9 +220,7 @@ export class LogWalk {
     this.#chainLow = checksumLow
     this.#chainHigh = checksumHigh
     if (kind !== FrameKind.commit && kind !== FrameKind.gap) return
-    if (this.#parts.length > 0 && !(reader.flags & CommitFlags.continued)) {
-      this.#abandonParts(entry, offset)
-    }
+    if (!(reader.flags & CommitFlags.continued)) this.#abandonParts()
     this.unproven.push(entry.number, offset, frameEnd, checksumLow, checksumHigh, seq)
     if (kind === FrameKind.gap) {
       this.#find('earlier-loss', entry, offset, this.lastSeq + 1, seq)
@@ -272,15 +271,15 @@ export class LogWalk {
     this.proven = { segment, offset: end, chainLow, chainHigh, seq }
   }
 
-  /** A later frame begins another commit: the write of this one was refused half-way. */
-  #abandonParts(entry: SegmentEntry, offset: number): void {
-    this.#find('abandoned-commit', entry, offset, this.#partSeq, this.#partSeq)
+  /**
+   * The chain goes on without the rest of a commit: its write was refused half-way, for lack of space
+   * say. Nobody was told that it is there, so this is neither damage nor loss.
+   */
+  #abandonParts(): void {
+    if (this.#parts.length === 0) return
+    this.commitsAbandoned++
     this.#parts = []
     this.unproven.dropAbove(this.lastSeq)
-  }
-
-  #dropParts(entry: SegmentEntry, offset: number): void {
-    if (this.#parts.length > 0) this.#abandonParts(entry, offset)
   }
 
   #find(
@@ -306,6 +305,7 @@ export class LogWalk {
     const evidence = Math.max(this.provenSeq, survey.evidence)
     const isCertain = voider !== undefined || place.isSealed
     this.end = this.#position(entry.number, offset)
+    if (this.#isAtMark()) this.#abandonParts()
 
     const next = survey.next
     const isBridged = next?.isBridged && next.seq === firstSeq

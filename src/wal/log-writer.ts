@@ -347,7 +347,9 @@ export class LogWriter {
   /** Gives back what the current segment did not use and every spare. Only after `finish`. */
   *trim(): Procedure<void> {
     const file = this.#openFile()
-    yield* perform(file.truncate(this.queue.boundary.offset))
+    const { segment, offset } = this.queue.boundary
+    assert(segment === file.number, 'the log ends in its last segment')
+    yield* perform(file.truncate(offset))
     yield* perform(file.datasync())
     yield* this.#stock.trim()
   }

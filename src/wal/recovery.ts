@@ -73,6 +73,7 @@ export async function recoverLog(context: LogContext, input: RecoveryInput): Pro
     bytesRead: walk.bytesRead,
     commitsReplayed: walk.commitsDelivered,
     commitsSkipped: walk.commitsSkipped,
+    commitsAbandoned: walk.commitsAbandoned,
     framesRewritten,
     dropped: walk.dropped,
     findings: walk.findings,

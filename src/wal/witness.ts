@@ -49,7 +49,7 @@ export interface LogLoss {
 
 /** Damage that cost nothing, because the backend already has what stood there. */
 export interface LogFinding {
-  readonly kind: 'damage-below-durable' | 'damaged-marker' | 'abandoned-commit' | 'earlier-loss'
+  readonly kind: 'damage-below-durable' | 'damaged-marker' | 'earlier-loss'
   readonly segment: number
   readonly path: string
   readonly offset: number
@@ -69,6 +69,8 @@ export interface RecoveryReport {
   readonly bytesRead: number
   readonly commitsReplayed: number
   readonly commitsSkipped: number
+  /** Commits larger than a segment that were refused half-way, as their caller was told. */
+  readonly commitsAbandoned: number
   /** Frames written again into a new segment (rule F4). */
   readonly framesRewritten: number
   readonly dropped: readonly LogLoss[]

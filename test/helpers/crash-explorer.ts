@@ -41,7 +41,7 @@ export interface ExplorerOptions<Fact> {
   }
   /** States that may wait before the history is held up until they are checked. Default: 200. */
   readonly maxQueued?: number
-  /** A check that takes longer counts as hanging. Default: 20 seconds. */
+  /** A check that takes longer counts as hanging; a stopped process does not. Default: 20 s. */
   readonly checkTimeoutMs?: number
   /** The address of the one state to try. */
   readonly only?: string
@@ -80,6 +80,8 @@ export interface ExplorerReport {
   readonly statesByDepth: readonly number[]
   readonly states: number
 }
+
+const timeoutStepMs = 500
 
 /** A state the check did not accept. */
 export class CrashFailure extends Error {
@@ -277,15 +279,20 @@ class CrashExplorer<Fact> {
 
   async #inTime(check: Promise<void>): Promise<void> {
     const { checkTimeoutMs = 20_000 } = this.#options
-    let timer: ReturnType<typeof setTimeout> | undefined
+    let timer: ReturnType<typeof setInterval> | undefined
     const late = new Promise<never>((_resolve, reject) => {
-      const error = new Error(`the check did not settle within ${checkTimeoutMs} ms`)
-      timer = setTimeout(() => reject(error), checkTimeoutMs)
+      // Counted in small steps, so that a stopped process or machine does not look like a hang.
+      let leftMs = checkTimeoutMs
+      timer = setInterval(() => {
+        leftMs -= timeoutStepMs
+        if (leftMs > 0) return
+        reject(new Error(`the check did not settle within ${checkTimeoutMs} ms`))
+      }, timeoutStepMs)
     })
     try {
       await Promise.race([check, late])
     } finally {
-      clearTimeout(timer)
+      clearInterval(timer)
     }
   }
 

@@ -4,7 +4,19 @@ import type { FaultPlan } from '../../dist/vfs/fault-plan.js'
 import { FaultVfs } from '../../dist/vfs/fault-vfs.js'
 import { MacrotaskScheduler } from '../../dist/vfs/mem-scheduler.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
-import { commit, type Log, newLog, openLog, payloadOf, seqsOf, upTo } from './log-fixture.js'
+import { inspectLog } from '../../dist/wal/inspect.js'
+import {
+  type CleanMark,
+  commit,
+  contextOf,
+  freshWitness,
+  type Log,
+  newLog,
+  openLog,
+  payloadOf,
+  seqsOf,
+  upTo
+} from './log-fixture.js'
 
 async function codeOf(action: () => Promise<unknown> | undefined): Promise<string> {
   try {
@@ -188,6 +200,57 @@ describe('a full disk', () => {
     for (let i = 0; i < 20; i++) commit(log, undefined, 300)
     await log.sync()
     expect(await survivors(vfs)).toEqual(upTo(kept + 20))
+  })
+})
+
+describe('a disk that is full in the middle of a commit larger than a segment', () => {
+  /** Commit 1 is there, 2 was refused after its first parts were written. */
+  async function refusedHalfWay() {
+    const parts = await withPlan([])
+    const { log, faults } = parts
+    commit(log)
+    await log.sync()
+    // A blank for the next segment is there, the one after it cannot be had.
+    while (log.stats().spares === 0) await new Promise((done) => setImmediate(done))
+    faults.fillDisk()
+    commit(log, undefined, 9000)
+    expect(await codeOf(() => log.sync())).toBe('KINTSUGI_DISK_FULL')
+    expect(log.committedSeq).toBe(1)
+    expect(log.segments().length).toBe(2)
+    return parts
+  }
+
+  it('leaves a log that closes cleanly, without a trace of the refused commit', async () => {
+    const { vfs, log, faults } = await refusedHalfWay()
+    const closed = { mark: undefined as CleanMark | undefined }
+    await log.close({ clean: true, stated: async (mark) => void (closed.mark = mark) })
+    expect(closed.mark).toMatchObject({ segment: log.segments().at(-1)!.number, seq: 1 })
+    const replayed = await openLog(faults, { cleanMark: closed.mark! })
+    expect(seqsOf(replayed)).toEqual([1])
+    expect(replayed.report).toMatchObject({ clean: true, dropped: [], findings: [] })
+    expect(replayed.report.commitsAbandoned).toBe(1)
+    faults.freeDisk()
+    commit(replayed.log!)
+    await replayed.log!.sync()
+    const witness = { cleanMark: closed.mark! }
+    const again = await openLog(vfs.crashClone('nothing'), witness)
+    expect(again.commits.map(({ payload }) => payload)).toEqual([payloadOf(1), payloadOf(2)])
+    expect(again.report).toMatchObject({ dropped: [], findings: [] })
+  })
+
+  it('goes on behind the parts with the same number, and they are no finding', async () => {
+    const { vfs, log, faults } = await refusedHalfWay()
+    faults.freeDisk()
+    commit(log)
+    await log.sync()
+    for (const clone of [vfs.killClone(), vfs.crashClone('nothing')]) {
+      const replayed = await openLog(clone)
+      expect(replayed.commits.map(({ payload }) => payload)).toEqual([payloadOf(1), payloadOf(2)])
+      expect(replayed.report).toMatchObject({ dropped: [], findings: [], commitsAbandoned: 1 })
+      const witness = { ...freshWitness, syncedSeq: 2 }
+      const inspected = await inspectLog(contextOf(clone), witness)
+      expect(inspected).toMatchObject({ losses: [], findings: [] })
+    }
   })
 })
 

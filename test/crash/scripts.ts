@@ -1,0 +1,92 @@
+import type { ReferenceOperation } from '../model/reference.js'
+import type { Script } from './script.js'
+
+/** Histories that between them reach every order of writes the engine has. */
+
+const puts = (script: Script, prefix: string, count: number, bytes: number): ReferenceOperation[] =>
+  Array.from({ length: count }, (_, i) => ({
+    type: 'put',
+    key: `${prefix}${i}`,
+    value: script.value(bytes)
+  }))
+
+/** One commit after the other; log segments switch every few commits. */
+export async function singleWrites(script: Script): Promise<void> {
+  for (let i = 0; i < 30; i++) {
+    await script.step(`put ${i}`)
+    await script.put(`key${i % 17}`, 10 + ((i * 131) % 900))
+    if (i % 5 === 4) await script.del(`key${(i * 3) % 17}`)
+    if (i === 12 || i === 24) {
+      await script.step('persist')
+      await script.persist()
+    }
+  }
+  await script.step('idle')
+  await script.pass(30)
+}
+
+/** Commits that are larger than a segment, large values, and ranges that are cleared. */
+export async function largeBatches(script: Script): Promise<void> {
+  for (let i = 0; i < 4; i++) {
+    await script.step(`batch ${i}`)
+    await script.batch(puts(script, `batch${i}/`, 12, 700))
+    await script.put('large', 9000 + i)
+    await script.step(`clear ${i}`)
+    await script.clear({ gte: `batch${i}/3`, lt: `batch${i}/7` })
+  }
+  await script.step('persist')
+  await script.persist()
+  await script.put('large', 20_000)
+  await script.clear({})
+  await script.put('last', 10)
+}
+
+/** Commits of every durability at once, in groups, with blocking ones in between. */
+export async function mixedDurability(script: Script): Promise<void> {
+  for (let i = 0; i < 22; i++) {
+    await script.step(`group ${i}`)
+    script.start(puts(script, `a${i}/`, 2, 200), 'memory')
+    script.start(puts(script, `b${i}/`, 1, 300), 'os')
+    script.start(puts(script, `c${i}/`, 1, 100), 'sync')
+    script.start(puts(script, `d${i}/`, 1, 400), 'memory')
+    if (i % 2 === 1) script.batchSync(puts(script, `e${i}/`, 1, 50), i % 4 === 1 ? 'sync' : 'os')
+    script.start(puts(script, `f${i}/`, 1, 60), 'os')
+    await script.settled()
+    if (i % 3 === 2) await script.pass(150)
+  }
+  await script.step('flush')
+  await script.flush()
+}
+
+/** Persists and compaction while commits go on and a snapshot holds old pages. */
+export async function persistsUnderLoad(script: Script): Promise<void> {
+  for (let i = 0; i < 6; i++) {
+    await script.batch(puts(script, `base${i}/`, 8, 600))
+  }
+  for (let round = 0; round < 4; round++) {
+    await script.step(`round ${round}`)
+    const snapshot = script.store.snapshot()
+    const persisting = round === 2 ? script.compact() : script.persist()
+    for (let i = 0; i < 6; i++) {
+      await script.put(`base${(round + i) % 6}/${i}`, 500 + 40 * i)
+    }
+    await persisting
+    if (round % 2 === 1) await script.clear({ gte: `base${round}/`, lt: `base${round}/5` })
+    snapshot.close()
+  }
+}
+
+/** Closing and opening again, so that every kind of file is made, kept and given up. */
+export async function reopenings(script: Script): Promise<void> {
+  for (let i = 0; i < 5; i++) {
+    await script.step(`opening ${i}`)
+    await script.batch(puts(script, `round${i}/`, 3, 500))
+    if (i % 2 === 0) await script.put(`single${i}`, 1500, 'os')
+    await script.reopen()
+  }
+}
+
+/** Nothing but the creation of a store. */
+export async function creation(script: Script): Promise<void> {
+  await script.step('created')
+}
