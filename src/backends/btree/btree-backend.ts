@@ -28,7 +28,7 @@ import { TreeView } from './tree-view.js'
 import { TreeWriter } from './tree-writer.js'
 
 /** Memory is taken in blocks of this size. */
-const maxSlabBytes = 32 * 2 ** 20
+const maxSlabBytes = 4 * 2 ** 20
 /** Bytes moved to lower places in one persist, which then has to write them; when idle, more. */
 const maxMovedBytes = 32 * 2 ** 20
 const maxIdleMovedBytes = 256 * 2 ** 20
