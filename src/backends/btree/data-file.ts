@@ -18,7 +18,7 @@ export class DataFile {
   readonly #seedHigh: number
   #pageCount: number
   #poison: unknown
-  /** Read without waiting since the last read that waited. */
+  /** Read without waiting since the event loop turned, for a read that waited or otherwise. */
   #triedBytes = 0
   readonly #turned = (): void => {
     this.#triedBytes = 0
@@ -89,8 +89,12 @@ export class DataFile {
   }
 
   /** Reads from a page on; returns how many bytes were there. */
-  read(target: Buffer, pageNo: number): Promise<number> {
-    return this.file.read(target, pageNo * this.pageBytes)
+  async read(target: Buffer, pageNo: number): Promise<number> {
+    try {
+      return await this.file.read(target, pageNo * this.pageBytes)
+    } finally {
+      this.#turned()
+    }
   }
 
   /** Whether `tryRead` would try at all. */
