@@ -11,6 +11,11 @@ import {
 } from './format.js'
 import type { LongKeys, PageBytes } from './format.js'
 
+/** Of the processor's caches, 64 bytes. */
+const slotsPerLine = 64 / slotBytes
+/** So many slots are probed line by line; in more of them a binary search comes before. */
+const maxProbedSlots = 128
+
 /*
  * Reading a page where it lies. `base` is the region's first byte in the memory, `entry` the first
  * byte of an entry there, `index` a position in key order. No function allocates.
@@ -100,30 +105,22 @@ export function searchPage(
   const counts = u32[base >>> 2]
   const count = counts & 0xffff
   const prefix = counts >>> 16
-  let low = u32[(base + 12) >>> 2] & floorFlag
-  if (low >= count) return ~count
-  const slots = (base + regionHeaderBytes) >>> 2
-  if (prefix !== 0) {
-    const order = comparePrefix(memory, base + u32[slots + 2 * low + 1], prefix, key, start, end)
-    if (order !== 0) return order < 0 ? ~low : ~count
-  }
+  const first = u32[(base + 12) >>> 2] & floorFlag
+  if (first >= count) return ~count
   const head = headOf(key, start + prefix, end)
-  let high = count
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (u32[slots + 2 * middle] < head) low = middle + 1
-    else high = middle
+  const low = searchHeads(u32, base, first, count, head)
+  const slots = (base + regionHeaderBytes) >>> 2
+  const tied = low < count && u32[slots + 2 * low] === head
+  if (prefix !== 0) {
+    // Any key of the page shows the prefix. This one is looked at anyway: it is the one to compare
+    // with, or in a branch the child to go on with.
+    const near = tied || low === first ? low : low - 1
+    const order = comparePrefix(memory, base + u32[slots + 2 * near + 1], prefix, key, start, end)
+    if (order !== 0) return order < 0 ? ~first : ~count
   }
-  if (low === count || u32[slots + 2 * low] !== head) return ~low
-  const order = compareEntry(
-    memory,
-    base + u32[slots + 2 * low + 1],
-    prefix,
-    key,
-    start,
-    end,
-    longKeys
-  )
+  if (!tied) return ~low
+  const entry = base + u32[slots + 2 * low + 1]
+  const order = compareEntry(memory, entry, prefix, key, start, end, longKeys)
   if (order === 0) return low
   if (order < 0) return ~low
   if (low + 1 === count || u32[slots + 2 * low + 2] !== head) return ~(low + 1)
@@ -131,23 +128,80 @@ export function searchPage(
 }
 
 /**
- * The entry that a search would compare with first, or -1: found by heads alone, so that its memory
- * can be asked for ahead of time.
+ * The position of the entry whose key is `key[start, end)`, or -1. An absent key is mostly known by
+ * its head alone: then no entry is touched.
  */
-export function candidateEntry(memory: PageBytes, base: number, key: Uint8Array): number {
+export function findInPage(
+  memory: PageBytes,
+  base: number,
+  key: Uint8Array,
+  start: number,
+  end: number,
+  longKeys: LongKeys
+): number {
+  const entry = candidateEntry(memory, base, key, start, end)
+  if (entry < 0) return -1
+  const order = compareEntry(memory, entry, 0, key, start, end, longKeys)
+  if (order <= 0) return order === 0 ? entry : -1
+  // Entries behind it may share its head.
+  const found = searchPage(memory, base, key, start, end, longKeys)
+  return found < 0 ? -1 : entryAt(memory, base, found)
+}
+
+/**
+ * Position of the first entry whose key can be `key[start, end)`, as far as heads tell, or -1. No
+ * entry is touched, so that its memory can be asked for ahead of time.
+ */
+export function candidateEntry(
+  memory: PageBytes,
+  base: number,
+  key: Uint8Array,
+  start: number,
+  end: number
+): number {
   const u32 = memory.u32
   const counts = u32[base >>> 2]
   const count = counts & 0xffff
-  const head = headOf(key, counts >>> 16, key.length)
+  const head = headOf(key, start + (counts >>> 16), end)
+  const low = searchHeads(u32, base, u32[(base + 12) >>> 2] & floorFlag, count, head)
   const slots = (base + regionHeaderBytes) >>> 2
-  let low = 0
+  return low < count && u32[slots + 2 * low] === head ? base + u32[slots + 2 * low + 1] : -1
+}
+
+/**
+ * Index of the first entry from `first` on whose head is not below `head`. The slots of a page that
+ * is not in the processor's cache are read one probe per cache line, none of which depends on
+ * another: their misses overlap, where those of a binary search come one after the other.
+ */
+function searchHeads(
+  u32: Uint32Array,
+  base: number,
+  first: number,
+  count: number,
+  head: number
+): number {
+  const slots = (base + regionHeaderBytes) >>> 2
+  let low = first
   let high = count
-  while (low < high) {
-    const middle = (low + high) >>> 1
+  // Signed shifts here: an unsigned one makes the engine compute in floating point.
+  while (high - low > maxProbedSlots) {
+    const middle = (low + high) >> 1
     if (u32[slots + 2 * middle] < head) low = middle + 1
     else high = middle
   }
-  return low === count ? -1 : base + u32[slots + 2 * low + 1]
+  for (let at = low; at < high; at += slotsPerLine) {
+    if (u32[slots + 2 * at] >= head) {
+      high = at
+      break
+    }
+    low = at + 1
+  }
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (u32[slots + 2 * middle] < head) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** The search among entries that share a head, from `low` on. */
@@ -166,7 +220,7 @@ function searchRun(
   const slots = (base + regionHeaderBytes) >>> 2
   let high = u32[base >>> 2] & 0xffff
   while (low < high) {
-    const middle = (low + high) >>> 1
+    const middle = (low + high) >> 1
     if (u32[slots + 2 * middle] > head) {
       high = middle
       continue

@@ -7,6 +7,7 @@ import type { LongKeys, PageBytes } from '../../dist/page/format.js'
 import {
   entryAt,
   entryCount,
+  findInPage,
   freeBytes,
   inlineKeyBytes,
   inlineValueBytes,
@@ -134,9 +135,54 @@ describe('a sorted page', () => {
           const there = model.findIndex((entry) => entry.key.equals(probe))
           const behind = model.filter((entry) => compareBytes(entry.key, probe) < 0).length
           expect(found).toBe(there >= 0 ? there : ~behind)
+          const entry = findInPage(page, base, probe, 0, probe.length, noLongKeys)
+          expect(entry).toBe(there >= 0 ? entryAt(page, base, there) : -1)
         }
       }),
       { numRuns: 2000 }
+    )
+  })
+
+  test('finds each of its keys, and the places between them, however many there are', () => {
+    const editor = new PageEditor(32_768)
+    const bytes = new ArrayBuffer(32_768)
+    const page = { u8: Buffer.from(bytes), u32: new Uint32Array(bytes) }
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 1000 }),
+        fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 70_000 })),
+        fc.boolean(),
+        fc.constantFrom('', 'k', 'key number '),
+        (count, step, far, prefix) => {
+          // A last key far away leaves so little in the heads that many entries share one.
+          const numberOf = (i: number): number =>
+            2 * i * step + (far && i >= count - 1 ? 2 ** 44 : 0)
+          const keyOf = (number: number): Buffer => {
+            const key = Buffer.alloc(prefix.length + 6)
+            key.write(prefix)
+            key.writeUIntBE(number, prefix.length, 6)
+            return key
+          }
+          editor.clear(page, 0, 0)
+          for (let i = 0; i < count; i++) {
+            const key = keyOf(numberOf(i))
+            const entry = editor.reserve(page, 0, i, plainEntryBytes(key.length, 0))
+            writePlainEntry(page, entry, key, 0, key.length, key.length)
+            editor.finishInsert(page, 0, i)
+          }
+          for (let i = 0; i <= count; i++) {
+            const [there, between] = [keyOf(numberOf(i)), keyOf(numberOf(i) + 1)]
+            const found = searchPage(page, 0, there, 0, there.length, noLongKeys)
+            const absent = searchPage(page, 0, between, 0, between.length, noLongKeys)
+            if (found !== (i < count ? i : ~count)) expect(found).toBe(i)
+            if (absent !== ~Math.min(count, i + 1)) expect(absent).toBe(~(i + 1))
+            const entry = findInPage(page, 0, there, 0, there.length, noLongKeys)
+            if (entry !== (i < count ? entryAt(page, 0, i) : -1)) expect(entry).toBe(i)
+            expect(findInPage(page, 0, between, 0, between.length, noLongKeys)).toBe(-1)
+          }
+        }
+      ),
+      { numRuns: 100 }
     )
   })
 
@@ -182,6 +228,7 @@ describe('a sorted page', () => {
           accepted++
           for (const probe of probes) {
             searchPage(page, base, probe, 0, probe.length, noLongKeys)
+            findInPage(page, base, probe, 0, probe.length, noLongKeys)
             put(page, editor, { key: probe, value: Buffer.alloc(9, 7) })
           }
           contents(page)

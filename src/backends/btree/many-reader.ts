@@ -89,7 +89,7 @@ export class ManyReader {
       if (!(frame >= 0)) continue
       const slab = memory.slabs[frame >> memory.slabShift]
       const region = ((frame & memory.slabMask) << memory.pageShift) + pageHeaderBytes
-      const entry = candidateEntry(slab, region, keys[from + i])
+      const entry = candidateEntry(slab, region, keys[from + i], 0, keys[from + i].length)
       if (entry < 0) continue
       sum += slab.u32[entry >>> 2] + slab.u32[(entry + cacheLineBytes) >>> 2]
     }

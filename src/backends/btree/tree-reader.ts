@@ -1,5 +1,6 @@
 import {
   entryAt,
+  findInPage,
   hasLongValue,
   inlineValueBytes,
   searchPage,
@@ -69,13 +70,14 @@ export class TreeReader {
       touched[frame] = 1
       slab = memory.slabs[frame >> memory.slabShift]
       const region = ((frame & memory.slabMask) << memory.pageShift) + pageHeaderBytes
-      const found = searchPage(slab, region, key, start, end, this.tails)
       if (level === 0) {
-        if (found < 0) return Lookup.absent
+        const entry = findInPage(slab, region, key, start, end, this.tails)
+        if (entry < 0) return Lookup.absent
         this.foundSlab = slab
-        this.foundEntry = entryAt(slab, region, found)
+        this.foundEntry = entry
         return Lookup.present
       }
+      const found = searchPage(slab, region, key, start, end, this.tails)
       const entry = entryAt(slab, region, found >= 0 ? found : ~found - 1)
       const child = childAt(slab, entry) >>> 2
       pageNo = slab.u32[child]
