@@ -126,13 +126,17 @@ export interface Cursor {
 }
 
 /**
- * Entries laid out in one buffer, in the cursor's order. Entry i has its key at
- * `bytes[bounds[4i], bounds[4i+1])` and its value at `bytes[bounds[4i+2], bounds[4i+3])`.
+ * Copies of entries in the cursor's order. With `b = firstBound + 4i`, entry i has its key at
+ * `bytes[bounds[b], bounds[b+1])` and its value at `bytes[bounds[b+2], bounds[b+3])`. Memory and
+ * bounds may hold more than this chunk.
  */
 export interface EntryChunk {
   readonly count: number
+  /** All of `memory`. */
   readonly bytes: Buffer
+  readonly memory: ArrayBuffer
   readonly bounds: Uint32Array
+  readonly firstBound: number
 }
 
 export type VerifyLevel = 'basic' | 'standard' | 'comprehensive'

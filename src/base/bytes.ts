@@ -8,6 +8,14 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return a.length - b.length
 }
 
+type MakeBuffer = new (memory: ArrayBufferLike, start: number, sizeBytes: number) => Buffer
+
+/**
+ * Makes a Buffer over `memory[start, start + sizeBytes)`. This is the class of all Buffers, which
+ * their own methods make views with; called directly it takes half the time of `subarray`.
+ */
+export const BufferView = (Buffer as unknown as { [Symbol.species]: MakeBuffer })[Symbol.species]
+
 /** A Buffer over the same memory, without copying. */
 export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes)

@@ -1,8 +1,10 @@
+import { BufferView } from '../base/bytes.js'
 import type { ByteRange } from '../batch/batch.js'
 import type { Cursor, EntryChunk, ReadView } from '../backend/backend.js'
 import { KintsugiError } from '../errors.js'
 import { describe, invalidOption, type Encoding } from '../options.js'
 import { keyBytes, type Bytes, type KeyRange } from './arguments.js'
+import type { OpenIterators } from './open-iterators.js'
 
 /** What to read and how. */
 export interface IteratorOptions extends KeyRange {
@@ -35,7 +37,10 @@ export interface IterationPlan {
   readonly valueEncoding: Encoding
 }
 
-/** The first chunk is small, so that short ranges stay cheap; each further one is twice as large. */
+/**
+ * Where no limit says how many are wanted, the first chunk is small, so that short ranges stay
+ * cheap; each further one is twice as large.
+ */
 const firstChunkEntries = 16
 const maxChunkEntries = 1024
 
@@ -47,29 +52,29 @@ export class StoreIterator<T> implements IterableIterator<T>, AsyncIterable<T>, 
   readonly #plan: IterationPlan
   readonly #view: ReadView
   readonly #cursor: Cursor
-  readonly #onClose: (iterator: StoreIterator<T>) => void
+  readonly #open: OpenIterators
   #chunk: EntryChunk | undefined
   #index = 0
   #left: number
   #chunkEntries = firstChunkEntries
   #state: 'open' | 'finished' | 'closed' = 'open'
 
+  /** For the open iterators alone. */
+  place = 0
+
   /** Takes over the view and closes it at the end. */
-  constructor(
-    plan: IterationPlan,
-    view: ReadView,
-    onClose: (iterator: StoreIterator<T>) => void = () => {}
-  ) {
+  constructor(plan: IterationPlan, view: ReadView, open: OpenIterators) {
     this.#plan = plan
     this.#view = view
     this.#left = plan.limit
-    this.#onClose = onClose
+    this.#open = open
     this.#cursor = view.cursor({
       range: plan.range,
       reverse: plan.reverse,
       keys: plan.selection !== 'values',
       values: plan.selection !== 'keys'
     })
+    open.add(this)
   }
 
   [Symbol.iterator](): this {
@@ -134,7 +139,7 @@ export class StoreIterator<T> implements IterableIterator<T>, AsyncIterable<T>, 
     this.#chunk = undefined
     this.#cursor.close()
     this.#view.close()
-    this.#onClose(this)
+    this.#open.remove(this)
   }
 
   [Symbol.dispose](): void {
@@ -155,7 +160,7 @@ export class StoreIterator<T> implements IterableIterator<T>, AsyncIterable<T>, 
   }
 
   #wanted(): number {
-    return this.#left < 0 ? this.#chunkEntries : Math.min(this.#left, this.#chunkEntries)
+    return this.#left < 0 ? this.#chunkEntries : Math.min(this.#left, maxChunkEntries)
   }
 
   #receive(chunk: EntryChunk): void {
@@ -166,16 +171,16 @@ export class StoreIterator<T> implements IterableIterator<T>, AsyncIterable<T>, 
   }
 
   #take(chunk: EntryChunk): IteratorResult<T, undefined> {
-    const { bytes, bounds } = chunk
-    const at = this.#index++ << 2
+    const { bounds } = chunk
+    const at = chunk.firstBound + (this.#index++ << 2)
     const { selection, keyEncoding, valueEncoding } = this.#plan
     // The casts hold because T is fixed by the selection and the encodings where this is made.
     if (selection === 'keys') {
-      return { value: decode(bytes, bounds[at], bounds[at + 1], keyEncoding) as T, done: false }
+      return { value: decode(chunk, bounds[at], bounds[at + 1], keyEncoding) as T, done: false }
     }
-    const value = decode(bytes, bounds[at + 2], bounds[at + 3], valueEncoding)
+    const value = decode(chunk, bounds[at + 2], bounds[at + 3], valueEncoding)
     if (selection === 'values') return { value: value as T, done: false }
-    const key = decode(bytes, bounds[at], bounds[at + 1], keyEncoding)
+    const key = decode(chunk, bounds[at], bounds[at + 1], keyEncoding)
     return { value: [key, value] as T, done: false }
   }
 
@@ -193,8 +198,14 @@ export class StoreIterator<T> implements IterableIterator<T>, AsyncIterable<T>, 
   }
 }
 
-function decode(bytes: Buffer, start: number, end: number, encoding: Encoding): Buffer | string {
-  return encoding === 'utf8' ? bytes.toString('utf8', start, end) : bytes.subarray(start, end)
+function decode(
+  chunk: EntryChunk,
+  start: number,
+  end: number,
+  encoding: Encoding
+): Buffer | string {
+  if (encoding === 'utf8') return chunk.bytes.toString('utf8', start, end)
+  return new BufferView(chunk.memory, start, end - start)
 }
 
 export function aborted(signal: AbortSignal): KintsugiError {

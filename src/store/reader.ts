@@ -10,6 +10,7 @@ import {
   type IteratorOptions,
   type Selection
 } from './iterator.js'
+import { OpenIterators } from './open-iterators.js'
 
 /** Point reads; a backend answers them for its current state, a view for its own. */
 export type PointReads = Pick<ReadView, 'getSync' | 'tryGet' | 'load' | 'tryGetMany'>
@@ -22,8 +23,7 @@ export type PointReads = Pick<ReadView, 'getSync' | 'tryGet' | 'load' | 'tryGetM
 export abstract class Reader<K extends Buffer | string, V extends Buffer | string> {
   protected readonly keyEncoding: Encoding
   protected readonly valueEncoding: Encoding
-  /** Iterators that are still open, to be closed with what they read from. */
-  protected readonly iterators = new Set<{ close(): void }>()
+  protected readonly iterators = new OpenIterators()
 
   constructor(keyEncoding: Encoding, valueEncoding: Encoding) {
     this.keyEncoding = keyEncoding
@@ -104,19 +104,8 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
     return this.#iterate<V>('values', options)
   }
 
-  protected closeIterators(): void {
-    for (const iterator of this.iterators) iterator.close()
-  }
-
   #iterate<T>(selection: Selection, options: IteratorOptions): StoreIterator<T> {
-    const plan = this.#plan(selection, options)
-    const iterator = new StoreIterator<T>(plan, this.openView(), this.#forget)
-    this.iterators.add(iterator)
-    return iterator
-  }
-
-  readonly #forget = (iterator: { close(): void }): void => {
-    this.iterators.delete(iterator)
+    return new StoreIterator<T>(this.#plan(selection, options), this.openView(), this.iterators)
   }
 
   #plan(selection: Selection, options: IteratorOptions): IterationPlan {

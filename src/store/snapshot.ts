@@ -33,7 +33,7 @@ export class Snapshot<K extends Buffer | string = Buffer, V extends Buffer | str
   close(): void {
     if (!this.#open) return
     this.#open = false
-    this.closeIterators()
+    this.iterators.closeAll()
     this.#view.close()
     this.#onClose(this)
   }

@@ -316,7 +316,7 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     const { writer, telemetry, shutDown } = this.#parts
     telemetry.emit('closing')
     process.off('exit', this.#atExit)
-    this.closeIterators()
+    this.iterators.closeAll()
     for (const snapshot of this.#snapshots) snapshot.close()
     let failure: unknown
     try {

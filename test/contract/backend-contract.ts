@@ -263,9 +263,9 @@ function* iterate(view: ReadView, range = {}, reverse = false): Generator<[Buffe
   const options = { range: rangeBytes(range), reverse, keys: true, values: true }
   const cursor = view.cursor(options)
   for (let chunk = cursor.nextChunkSync(7); chunk; chunk = cursor.nextChunkSync(50)) {
-    const { bytes, bounds, count } = chunk
+    const { bytes, bounds, count, firstBound } = chunk
     expect(count).toBeGreaterThan(0)
-    for (let i = 0; i < 4 * count; i += 4) {
+    for (let i = firstBound; i < firstBound + 4 * count; i += 4) {
       yield [bytes.subarray(bounds[i], bounds[i + 1]), bytes.subarray(bounds[i + 2], bounds[i + 3])]
     }
   }

@@ -85,7 +85,7 @@ export class BtreeBackend implements Backend {
     this.#writer = new TreeWriter(this.tree, this.#reclaimer)
     this.#preparer = new Preparer(this.tree, this.#damage)
     this.#mover = new TreeMover(this.tree)
-    this.#chunks = new ChunkBuilder(pager.overflow, this.tree.layout.regionBytes)
+    this.#chunks = new ChunkBuilder(pager.overflow, this.#reader.pool, this.tree.layout.regionBytes)
     const { balancer, separators } = this.#writer
     this.#compactor = new Compactor(this.tree, balancer, separators, this.#damage)
   }

@@ -1,3 +1,4 @@
+import { assert } from '../../base/assert.js'
 import type { EntryChunk } from '../../backend/backend.js'
 import { entryHeaderBytes, keyBytesMask, regionHeaderBytes } from '../../page/format.js'
 import type { PageBytes } from '../../page/format.js'
@@ -10,11 +11,13 @@ import {
   keyReferenceAt,
   valueOffset
 } from '../../page/read.js'
+import { copyBlockBytes, type CopyPool } from './copy-pool.js'
 import { readExtentRef } from './node.js'
 import type { Overflow } from './overflow.js'
 import type { ExtentRef } from './page-content.js'
 
-const blockBytes = 65_536
+/** Bounds of chunks share arrays of so many. */
+const boundsLength = 16_384
 /** A chunk with values in extents ends once it is larger than this. */
 const maxChunkBytes = 65_536
 /** The words of an entry that say one of its parts is in an extent. */
@@ -26,14 +29,15 @@ export class ChunkBuilder {
   missing: ExtentRef | undefined
 
   readonly #overflow: Overflow
+  readonly #pool: CopyPool
   readonly #regionBytes: number
-  #block = Buffer.allocUnsafeSlow(blockBytes)
-  #words = new Uint32Array(this.#block.buffer)
-  /** First free byte of the block; a multiple of 4. */
-  #next = 0
+  #bounds = new Uint32Array(0)
+  #nextBound = 0
 
-  constructor(overflow: Overflow, regionBytes: number) {
+  constructor(overflow: Overflow, pool: CopyPool, regionBytes: number) {
+    assert(regionBytes <= copyBlockBytes, 'a page does not fit a block of copies')
     this.#overflow = overflow
+    this.#pool = pool
     this.#regionBytes = regionBytes
   }
 
@@ -78,24 +82,29 @@ export class ChunkBuilder {
     const u32 = page.u32
     const heapStart = u32[(region + 4) >>> 2] & 0xffff
     const length = this.#regionBytes - heapStart
-    const target = this.#reserve(length)
-    this.#block.set(page.u8.subarray(region + heapStart, region + this.#regionBytes), target)
-    const bounds = new Uint32Array(4 * wanted)
+    const target = this.#pool.reserve(length)
+    const { bytes, memory } = this.#pool
+    page.u8.copy(bytes, target, region + heapStart, region + this.#regionBytes)
+    const firstBound = this.#reserveBounds(wanted)
+    const bounds = this.#bounds
     const step = reverse ? -2 : 2
-    let slot = ((region + regionHeaderBytes) >>> 2) + 2 * index + 1
-    for (let i = 0; i < 4 * wanted; i += 4) {
+    const moved = target - heapStart + entryHeaderBytes
+    let slot = ((region + regionHeaderBytes) >> 2) + 2 * index + 1
+    let bound = firstBound
+    for (let i = 0; i < wanted; i++) {
       const offset = u32[slot]
-      const word = u32[(region + offset) >>> 2]
-      const key = offset - heapStart + entryHeaderBytes
+      const word = u32[(region + offset) >> 2]
+      const key = offset + moved
       const keyEnd = key + (word & keyBytesMask)
       const value = (keyEnd + 3) & ~3
-      bounds[i] = key
-      bounds[i + 1] = keyEnd
-      bounds[i + 2] = value
-      bounds[i + 3] = value + (word >>> 16)
+      bounds[bound] = key
+      bounds[bound + 1] = keyEnd
+      bounds[bound + 2] = value
+      bounds[bound + 3] = value + (word >>> 16)
+      bound += 4
       slot += step
     }
-    return { count: wanted, bytes: this.#block.subarray(target, target + length), bounds }
+    return { count: wanted, bytes, memory, bounds, firstBound }
   }
 
   /** Few entries, or only one half of each: entry by entry, word by word. */
@@ -110,42 +119,43 @@ export class ChunkBuilder {
   ): EntryChunk {
     const u32 = page.u32
     const step = reverse ? -2 : 2
-    const firstSlot = ((region + regionHeaderBytes) >>> 2) + 2 * index + 1
+    const firstSlot = ((region + regionHeaderBytes) >> 2) + 2 * index + 1
     let total = 0
     for (let i = 0, slot = firstSlot; i < wanted; i++, slot += step) {
-      const word = u32[(region + u32[slot]) >>> 2]
+      const word = u32[(region + u32[slot]) >> 2]
       if (keys) total += ((word & keyBytesMask) + 3) & ~3
       if (values) total += ((word >>> 16) + 3) & ~3
     }
-    const start = this.#reserve(total)
-    const words = this.#words
-    const bounds = new Uint32Array(4 * wanted)
-    let at = start >>> 2
-    const first = at
+    let at = this.#pool.reserve(total) >> 2
+    const { bytes, memory, words } = this.#pool
+    const firstBound = this.#reserveBounds(wanted)
+    const bounds = this.#bounds
+    let bound = firstBound
     for (let i = 0, slot = firstSlot; i < wanted; i++, slot += step) {
-      const entry = (region + u32[slot]) >>> 2
+      const entry = (region + u32[slot]) >> 2
       const word = u32[entry]
       const keyBytes = word & keyBytesMask
-      const keyWords = (keyBytes + 3) >>> 2
-      const key = (at - first) << 2
+      const keyWords = (keyBytes + 3) >> 2
+      const key = at << 2
       if (keys) {
         for (let j = 0; j < keyWords; j++) words[at + j] = u32[entry + 1 + j]
         at += keyWords
       }
-      const value = (at - first) << 2
+      const value = at << 2
       const valueBytes = word >>> 16
       if (values) {
-        const valueWords = (valueBytes + 3) >>> 2
+        const valueWords = (valueBytes + 3) >> 2
         const source = entry + 1 + keyWords
         for (let j = 0; j < valueWords; j++) words[at + j] = u32[source + j]
         at += valueWords
       }
-      bounds[4 * i] = key
-      bounds[4 * i + 1] = keys ? key + keyBytes : key
-      bounds[4 * i + 2] = value
-      bounds[4 * i + 3] = values ? value + valueBytes : value
+      bounds[bound] = key
+      bounds[bound + 1] = keys ? key + keyBytes : key
+      bounds[bound + 2] = value
+      bounds[bound + 3] = values ? value + valueBytes : value
+      bound += 4
     }
-    return { count: wanted, bytes: this.#block.subarray(start, start + total), bounds }
+    return { count: wanted, bytes, memory, bounds, firstBound }
   }
 
   /** Entries some of whose keys or values stand in extents. */
@@ -186,7 +196,7 @@ export class ChunkBuilder {
       bytes.set(part, at)
       at += part.length
     }
-    return { count, bytes, bounds: bounds.subarray(0, 4 * count) }
+    return { count, bytes, memory: bytes.buffer as ArrayBuffer, bounds, firstBound: 0 }
   }
 
   #key(page: PageBytes, entry: number, mayWait: boolean): Uint8Array | null {
@@ -215,16 +225,15 @@ export class ChunkBuilder {
     return null
   }
 
-  /** Room for a chunk in the block: its first byte. */
-  #reserve(length: number): number {
-    if (this.#next + length > blockBytes) {
-      this.#block = Buffer.allocUnsafeSlow(blockBytes)
-      this.#words = new Uint32Array(this.#block.buffer)
-      this.#next = 0
+  /** Room for the bounds of a chunk in `#bounds`: the first one. */
+  #reserveBounds(entries: number): number {
+    if (this.#nextBound + 4 * entries > this.#bounds.length) {
+      this.#bounds = new Uint32Array(Math.max(boundsLength, 4 * entries))
+      this.#nextBound = 0
     }
-    const start = this.#next
-    this.#next += (length + 3) & ~3
-    return start
+    const first = this.#nextBound
+    this.#nextBound += 4 * entries
+    return first
   }
 }
 

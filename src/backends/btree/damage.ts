@@ -45,19 +45,19 @@ export class DamageMap {
     return this.#record(error, page, this.#boundsOf(root, height, key, page))
   }
 
-  /** The same for an error met by a cursor, whose path is given as pages and indexes by level. */
+  /** The same for an error met by a cursor: its path has by level page, index, and two words more. */
   locateOnPath(error: unknown, path: Int32Array): unknown {
     if (!isCorruption(error) || error.facts.lowKey || error.facts.highKey) return error
     const { page } = error.facts
     if (page === undefined) return error
     let lowKey: Buffer | undefined
     let highKey: Buffer | undefined
-    const levels = path.length >>> 1
+    const levels = path.length >> 2
     let level = levels - 1
-    for (; level >= 0 && path[2 * level] !== page; level--) {
-      const pageNo = path[2 * level]
+    for (; level >= 0 && path[4 * level] !== page; level--) {
+      const pageNo = path[4 * level]
       if (!(this.#memory.pageTable[pageNo] >= 0)) break
-      const index = path[2 * level + 1]
+      const index = path[4 * level + 1]
       if (level === 0) {
         lowKey = this.#keyAt(pageNo, index) ?? lowKey
         highKey = this.#keyAt(pageNo, index + 1) ?? highKey

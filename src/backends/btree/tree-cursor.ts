@@ -37,9 +37,8 @@ export class TreeCursor implements Cursor {
   readonly #first: Bound | undefined
   readonly #last: Bound | undefined
   readonly #damage: DamageMap
-  /** The path, by level: page, checksum of two words, index of the entry taken or next. */
+  /** The path, by level: page, index of the entry taken or next, the page's checksum of two words. */
   readonly #path: Int32Array
-  readonly #sums: Uint32Array
   /** What the descent under way looks for; undefined: the nearest entry. */
   #target: Bound | undefined
   /** Level of the lowest page in the path whose index is not known yet; -1: the path is complete. */
@@ -74,10 +73,9 @@ export class TreeCursor implements Cursor {
     this.#pending = state.height - 1
     this.#damage = damage
     const levels = Math.min(maxLevel + 1, Math.max(1, state.height))
-    this.#path = new Int32Array(2 * levels)
-    this.#sums = new Uint32Array(2 * levels)
+    this.#path = new Int32Array(4 * levels)
     if (state.height === 0) this.#ended = true
-    else this.#path[2 * (state.height - 1)] = state.rootPage
+    else this.#path[4 * (state.height - 1)] = state.rootPage
   }
 
   seek(key: Uint8Array): void {
@@ -95,9 +93,9 @@ export class TreeCursor implements Cursor {
       for (;;) {
         const chunk = this.#next(maxEntries, true)
         if (chunk !== null) return chunk
-        const at = 2 * this.#missingLevel
-        const sums = this.#sums
-        this.#pager.loadSync(this.#path[at], this.#missingLevel, sums[at], sums[at + 1])
+        const path = this.#path
+        const at = 4 * this.#missingLevel
+        this.#pager.loadSync(path[at], this.#missingLevel, path[at + 2] >>> 0, path[at + 3] >>> 0)
       }
     } catch (error) {
       throw this.#damage.locateOnPath(error, this.#path)
@@ -128,9 +126,9 @@ export class TreeCursor implements Cursor {
   #tryLoadMissing(): boolean {
     if (this.#missingExtent !== undefined) return false
     const level = this.#missingLevel
-    const sums = this.#sums
-    const at = 2 * level
-    return this.#pager.tryLoad(this.#path[at], level, sums[at], sums[at + 1]) >= 0
+    const path = this.#path
+    const at = 4 * level
+    return this.#pager.tryLoad(path[at], level, path[at + 2] >>> 0, path[at + 3] >>> 0) >= 0
   }
 
   async load(): Promise<void> {
@@ -141,9 +139,10 @@ export class TreeCursor implements Cursor {
         const { page, sizeBytes, sumLow, sumHigh } = extent
         await this.#pager.overflow.load(page, sizeBytes, sumLow, sumHigh)
       } else if (this.#missingLevel >= 0) {
-        const at = 2 * this.#missingLevel
-        const sums = this.#sums
-        await this.#pager.load(this.#path[at], this.#missingLevel, sums[at], sums[at + 1])
+        const path = this.#path
+        const level = this.#missingLevel
+        const at = 4 * level
+        await this.#pager.load(path[at], level, path[at + 2] >>> 0, path[at + 3] >>> 0)
       }
     } catch (error) {
       throw this.#damage.locateOnPath(error, this.#path)
@@ -225,8 +224,8 @@ export class TreeCursor implements Cursor {
       if (slab === undefined) return false
       const region = this.#regionAt(level)
       const target = this.#target
-      if (target !== undefined) path[2 * level + 1] = this.#indexOf(slab, region, level, target)
-      else path[2 * level + 1] = this.#reverse ? entryCount(slab, region) - 1 : 0
+      if (target !== undefined) path[4 * level + 1] = this.#indexOf(slab, region, level, target)
+      else path[4 * level + 1] = this.#reverse ? entryCount(slab, region) - 1 : 0
       if (level > 0) this.#enterChild(slab, region, level)
       this.#pending--
     }
@@ -251,10 +250,10 @@ export class TreeCursor implements Cursor {
       const slab = this.#slabAt(level)
       if (slab === undefined) return null
       const region = this.#regionAt(level)
-      const index = path[2 * level + 1] + step
+      const index = path[4 * level + 1] + step
       if (index < 0 || index >= entryCount(slab, region)) continue
       if (this.#isBeyondRange(slab, region, Math.max(index, index - step))) break
-      path[2 * level + 1] = index
+      path[4 * level + 1] = index
       this.#enterChild(slab, region, level)
       this.#pending = level - 1
       return this.#descend() ? true : null
@@ -278,16 +277,16 @@ export class TreeCursor implements Cursor {
 
   #enterChild(slab: Slab, region: number, level: number): void {
     const path = this.#path
-    const entry = entryAt(slab, region, path[2 * level + 1])
+    const entry = entryAt(slab, region, path[4 * level + 1])
     const child = childAt(slab, entry) >>> 2
-    const at = 2 * (level - 1)
+    const at = 4 * (level - 1)
     path[at] = slab.u32[child]
-    this.#sums[at] = slab.u32[child + 1]
-    this.#sums[at + 1] = slab.u32[child + 2]
+    path[at + 2] = slab.u32[child + 1]
+    path[at + 3] = slab.u32[child + 2]
   }
 
   #slabAt(level: number): Slab | undefined {
-    const frame = this.#memory.pageTable[this.#path[2 * level]]
+    const frame = this.#memory.pageTable[this.#path[4 * level]]
     if (frame >= 0) return this.#memory.slabs[frame >> this.#memory.slabShift]
     this.#missingLevel = level
     return undefined
@@ -295,7 +294,7 @@ export class TreeCursor implements Cursor {
 
   #regionAt(level: number): number {
     const memory = this.#memory
-    const frame = memory.pageTable[this.#path[2 * level]]
+    const frame = memory.pageTable[this.#path[4 * level]]
     return ((frame & memory.slabMask) << memory.pageShift) + pageHeaderBytes
   }
 }

@@ -6,6 +6,7 @@ import {
   searchPage,
   valueOffset
 } from '../../page/read.js'
+import { CopyPool } from './copy-pool.js'
 import { pageHeaderBytes } from './format.js'
 import { KeyTails } from './key-tails.js'
 import { childAt, readExtentRef } from './node.js'
@@ -13,7 +14,6 @@ import type { Overflow } from './overflow.js'
 import type { ExtentRef } from './page-content.js'
 import type { PageMemory, Slab } from './page-memory.js'
 import type { Pager } from './pager.js'
-import { ValuePool } from './value-pool.js'
 
 /**
  * Extents loaded for lookups without an answer between them, before they wait for the disk: in a
@@ -41,7 +41,7 @@ export class TreeReader {
 
   #fruitlessLoads = 0
   readonly tails: KeyTails
-  readonly pool = new ValuePool()
+  readonly pool = new CopyPool()
   readonly #pager: Pager
   readonly #memory: PageMemory
   readonly #overflow: Overflow

@@ -55,7 +55,8 @@ export class ViewHolds {
     const view = this.#views[index]
     assert(view !== undefined && view.generation === generation, 'a view is released twice')
     if (--view.references > 0) return
-    this.#views.splice(index, 1)
+    if (index === this.#views.length - 1) this.#views.pop()
+    else this.#views.splice(index, 1)
     const older = this.#views[index - 1]
     const { held } = view
     for (let i = 0; i < held.length; i += 4) {

@@ -200,8 +200,8 @@ export function everything(reverse: boolean) {
 
 export function entriesOf(chunk: EntryChunk): { key: Buffer; value: Buffer }[] {
   const entries = []
-  const { bytes, bounds } = chunk
-  for (let i = 0; i < 4 * chunk.count; i += 4) {
+  const { bytes, bounds, count, firstBound } = chunk
+  for (let i = firstBound; i < firstBound + 4 * count; i += 4) {
     entries.push({
       key: Buffer.from(bytes.subarray(bounds[i], bounds[i + 1])),
       value: Buffer.from(bytes.subarray(bounds[i + 2], bounds[i + 3]))

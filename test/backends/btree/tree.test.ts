@@ -6,7 +6,7 @@ import { encodeBatch } from '../../../dist/batch/batch.js'
 import type { BatchOperation } from '../../../dist/batch/batch.js'
 import { KintsugiError } from '../../../dist/errors.js'
 import type { MemVfs } from '../../../dist/vfs/mem-vfs.js'
-import { Pair, contextOf, everything, expectEntries, readAll } from './tree-harness.js'
+import { Pair, contextOf, entriesOf, everything, expectEntries, readAll } from './tree-harness.js'
 
 const progress = { report() {}, signal: undefined }
 const pageBytes = 4096
@@ -343,12 +343,7 @@ describe('reading without waiting', () => {
         const chunk = cursor.tryNextChunk(100)
         if (chunk === undefined) break
         if (chunk === null) await cursor.load()
-        else {
-          const { bytes, bounds, count } = chunk
-          for (let i = 0; i < 4 * count; i += 4) {
-            keys.push(Buffer.from(bytes.subarray(bounds[i], bounds[i + 1])))
-          }
-        }
+        else keys.push(...entriesOf(chunk).map(({ key }) => key))
       }
       const expected = pair.model.entries.map(({ key }) => key)
       expect(keys).toEqual(reverse ? expected.toReversed() : expected)
