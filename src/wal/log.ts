@@ -16,6 +16,22 @@ import type { CleanMark, LogFloor } from './witness.js'
  */
 export const loopWriteBytes = 256 * 1024
 
+/** What waits for the operation in flight; one for everybody who asks meanwhile. */
+class PendingDrain {
+  datasync = false
+  readonly settled: Promise<void>
+  resolve!: () => void
+  reject!: (error: unknown) => void
+
+  /** `discards`: how often commits had been taken out of the log when the waiting began. */
+  constructor(readonly discards: number) {
+    this.settled = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    })
+  }
+}
+
 /**
  * The write-ahead log, as the commit queue uses it:
  *
@@ -45,8 +61,7 @@ export class Log {
 
   /** The asynchronous operation in flight; settles without ever rejecting. */
   #running: Promise<void> | undefined
-  #pending: Promise<void> | undefined
-  #pendingSync = false
+  #pending: PendingDrain | undefined
   /** Rises when the synchronous path overtakes; an operation of an older turn changes nothing. */
   #turn = 0
   #runningSync = false
@@ -269,20 +284,26 @@ export class Log {
   /** Queues an operation behind the one in flight; waiting requests become one. */
   #request(datasync: boolean): Promise<void> {
     if (!this.#running) return this.#run(this.#writer.drain(datasync), datasync)
-    this.#pendingSync ||= datasync
-    this.#pending ??= this.#runPending(this.#running)
-    return this.#pending
+    this.#pending ??= new PendingDrain(this.#queue.discards)
+    this.#pending.datasync ||= datasync
+    return this.#pending.settled
   }
 
-  async #runPending(running: Promise<void>): Promise<void> {
-    const { discards } = this.#queue
-    await running
-    const datasync = this.#pendingSync
+  /**
+   * At once when the operation before has settled: its callers, who are told next, may ask for more,
+   * and must find this one in flight.
+   */
+  #startPending(): void {
+    const pending = this.#pending
+    if (!pending) return
     this.#pending = undefined
-    this.#pendingSync = false
-    // The operation in flight failed and took the commits that waited here out of the log with it.
-    if (this.#queue.discards !== discards) throw this.#queue.lastDiscardCause
-    await this.#run(this.#writer.drain(datasync), datasync)
+    const { datasync, discards } = pending
+    if (this.#queue.discards === discards) {
+      this.#run(this.#writer.drain(datasync), datasync).then(pending.resolve, pending.reject)
+    } else {
+      // The operation before failed and took the commits that waited here out of the log with it.
+      pending.reject(this.#queue.lastDiscardCause)
+    }
   }
 
   #run(procedure: Procedure<void>, datasync: boolean): Promise<void> {
@@ -294,6 +315,7 @@ export class Log {
       this.#wasTurned = false
       this.#turnFailure = undefined
       this.#afterGroup()
+      this.#startPending()
     }
     this.#running = operation.then(settled, settled)
     // Whoever waits for `#running` continues after this operation's own callers were told.

@@ -156,6 +156,56 @@ describe('torn tail or lost data (rules W6 and W7)', () => {
     expect(replayed.report.dropped).toMatchObject([{ firstSeq: 17, lastSeq: 20 }])
   })
 
+  it('bridges a damaged watermark only to the frame that names it in the chain', async () => {
+    const [vfs, other] = [new MemVfs(), new MemVfs()]
+    for (const [branch, stepMs] of [
+      [vfs, 10],
+      [other, 11]
+    ] as const) {
+      const clock = new ManualClock()
+      const log = await newLog(branch, { watermarkDelayMs: 10 }, { clock })
+      commit(log)
+      await log.sync()
+      for (let i = 0; i < 3; i++) clock.advance(stepMs)
+      commit(log)
+      await log.sync()
+    }
+    const behind = frameAt(2) + 56
+    restoreStaleBlock(vfs, other, first, behind, 4096 - behind)
+    flipBit(vfs, first, (frameAt(2) + 20) * 8)
+    const replayed = await openLog(vfs)
+    expect(seqsOf(replayed)).toEqual([1])
+    expect(replayed.report).toMatchObject({ findings: [], dropped: [{ firstSeq: 2, lastSeq: 2 }] })
+  })
+
+  it('bridges a damaged seal only to the segment that names what stood before it', async () => {
+    const [vfs, other] = [new MemVfs(), new MemVfs()]
+    for (const [branch, fill] of [
+      [vfs, 1],
+      [other, 2]
+    ] as const) {
+      const log = await newLog(branch)
+      for (let seq = 1; seq <= 40; seq++) {
+        const room = log.stage(40)
+        room.buffer.fill(fill, room.start, room.end)
+        log.commit(seq, 1, 1)
+        await log.sync()
+      }
+    }
+    const seal = frameAt(37)
+    const whole = vfs.crashClone('everything')
+    flipBit(whole, first, (seal + 20) * 8)
+    const bridged = await openLog(whole)
+    expect(seqsOf(bridged)).toEqual(upTo(40))
+    expect(bridged.report.findings).toMatchObject([{ kind: 'damaged-marker', offset: seal }])
+    // The same damage, but the first segment is one of another history.
+    restoreStaleBlock(vfs, other, first, 0, 4096)
+    flipBit(vfs, first, (seal + 20) * 8)
+    const error = await refusal(openLog(vfs))
+    expect(error.code).toBe('KINTSUGI_WAL_CORRUPTION')
+    expect(error.facts).toMatchObject({ segment: 1, offset: seal, firstSeq: 37 })
+  })
+
   it('takes an I/O error for an error and not for the end of the log (rule W5)', async () => {
     const { FaultVfs } = await import('../../dist/vfs/fault-vfs.js')
     const vfs = await tenGroups()

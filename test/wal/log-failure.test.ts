@@ -255,6 +255,34 @@ describe('a disk that is full in the middle of a commit larger than a segment', 
 })
 
 describe('group commit', () => {
+  it('lets who was just told ask for more while another group waits', async () => {
+    const vfs = new MemVfs()
+    const log = await newLog(vfs)
+    commit(log)
+    const first = log.sync()
+    commit(log)
+    const waiting = log.sync()
+    const more = first.then(() => {
+      commit(log)
+      return log.sync()
+    })
+    await Promise.all([first, waiting, more])
+    expect(log.syncedSeq).toBe(3)
+    expect(await survivors(vfs)).toEqual(upTo(3))
+  })
+
+  it('closes behind a group that waits', async () => {
+    const vfs = new MemVfs()
+    const log = await newLog(vfs)
+    commit(log)
+    const first = log.sync()
+    commit(log)
+    const waiting = log.sync()
+    const closed = first.then(() => log.close({ clean: true }))
+    await Promise.all([first, waiting])
+    expect(await closed).toMatchObject({ seq: 2 })
+  })
+
   it('writes commits of one turn together and syncs once', async () => {
     const vfs = new MemVfs()
     const log = await newLog(vfs, { segmentBytes: 1024 * 1024 })
