@@ -3,13 +3,11 @@ import { assert } from '../base/assert.js'
 import type { Clock } from '../base/clock.js'
 import type { Random } from '../base/random.js'
 import { Checksum } from '../codec/checksum.js'
-import { BatchReader, OperationKind } from '../batch/batch.js'
-import { isCorruption, KintsugiError } from '../errors.js'
+import { KintsugiError } from '../errors.js'
 import type { ResolvedOptions } from '../options.js'
 import { Telemetry, type RecoverySummary } from '../telemetry/telemetry.js'
 import type { Vfs, VfsLock } from '../vfs/vfs.js'
 import type { Log } from '../wal/log.js'
-import type { CommitSink } from '../wal/log-walk.js'
 import {
   defaultMaxUnsyncedBytes,
   defaultWatermarkDelayMs,
@@ -22,6 +20,7 @@ import { CommitQueue } from './commit-queue.js'
 import { ConflictWindow } from './conflict-window.js'
 import { IdentityFile, loadIdentity, type Identity } from './identity.js'
 import { Persister } from './persister.js'
+import { Replay } from './replay.js'
 import { Store } from './store.js'
 import { verifyShared } from './verify-shared.js'
 import {
@@ -205,6 +204,7 @@ export async function recover(
   // Nothing is written in this epoch before the identity states it.
   const epoch = identity.epoch + 1
   const backend = await kind.open(contextOf(opening, directory, storeId, epoch, identity.format))
+  const replay = new Replay(backend)
   try {
     const { log, report, opened } = await recoverLog(
       logContextOf(opening, storeId, { file: identityFile }),
@@ -217,7 +217,8 @@ export async function recover(
         },
         mode: options.walRecoveryMode,
         readOnly: options.readOnly,
-        sink: replayInto(backend)
+        sink: (bytes, start, end, seq) => replay.add(bytes, start, end, seq),
+        ended: () => replay.finish()
       }
     )
     const statement = {
@@ -230,38 +231,6 @@ export async function recover(
     await backend.close()
     throw error
   }
-}
-
-/**
- * Feeds the log's commits to the backend; a page that is not in memory is waited for. Operations on
- * damaged pages are parked by `apply` (rule W10): their keys answer with the damage until a repair.
- */
-function replayInto(backend: Backend): CommitSink {
-  return (bytes, start, end, seq) => {
-    const applyDespite = (error: unknown): void => {
-      // A parked range removal would let keys show that it removed; then nothing is served.
-      if (!isCorruption(error) || removesRange(bytes, start, end)) throw error
-      backend.apply(bytes, start, end, seq)
-    }
-    try {
-      if (!backend.tryPrepare(bytes, start, end)) {
-        return backend
-          .prepare(bytes, start, end)
-          .then(() => backend.apply(bytes, start, end, seq), applyDespite)
-      }
-    } catch (error) {
-      applyDespite(error)
-      return undefined
-    }
-    backend.apply(bytes, start, end, seq)
-    return undefined
-  }
-}
-
-function removesRange(bytes: Buffer, start: number, end: number): boolean {
-  const batch = new BatchReader(bytes, start, end)
-  while (batch.next()) if (batch.kind === OperationKind.clear) return true
-  return false
 }
 
 function checkFormat(opening: Opening, identity: Identity): void {

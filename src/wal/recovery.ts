@@ -20,6 +20,8 @@ export interface RecoveryInput {
   readonly readOnly: boolean
   /** Gets every commit above the backend's `durableSeq`, in order. */
   readonly sink: CommitSink
+  /** Called when it has got all of them, before anything is written. */
+  readonly ended?: () => Promise<void>
 }
 
 export interface RecoveredLog {
@@ -62,6 +64,7 @@ export async function recoverLog(context: LogContext, input: RecoveryInput): Pro
   const directory = await SegmentDirectory.read(context)
   const walk = new LogWalk(context, directory, witness, mode, input.sink)
   await walk.run()
+  await input.ended?.()
   const clean = isAtCleanMark(walk, witness)
   const epoch = Math.max(directory.highestEpoch, witness.epoch, witness.cleanMark?.epoch ?? 0) + 1
   const report = (framesRewritten: number, lastSeq: number): RecoveryReport => ({

@@ -182,6 +182,11 @@ export class Pager {
     }
   }
 
+  /** Whether `tryLoad` waits for the event loop to turn before it reads any more. */
+  get mustTurn(): boolean {
+    return !this.file.mayTryRead(this.pageBytes)
+  }
+
   /** A new dirty page of the current generation, resident, zero behind its header. */
   allocate(kind: PageKind, level: number): number {
     const { memory } = this

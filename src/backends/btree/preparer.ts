@@ -26,6 +26,8 @@ export class Preparer {
   readonly #range: LeafRange
   readonly #loads: Promise<void>[] = []
   #outstanding = 0
+  /** Pages that the operating system has are read again after a turn of the event loop. */
+  #mustTurn = false
 
   constructor(tree: Tree, damage: DamageMap) {
     this.#tree = tree
@@ -57,6 +59,7 @@ export class Preparer {
       // Long keys may push each other out of a small cache for ever: then wait for them.
       while (!this.#visit(bytes, start, end, ++rounds > maxRounds)) {
         const loads = this.#loads.splice(0)
+        if (loads.length === 0) await turn()
         // All of them settle before the first failure is passed on: none is left unobserved.
         const results = await Promise.allSettled(loads)
         const failed = results.find((result) => result.status === 'rejected')
@@ -105,6 +108,7 @@ export class Preparer {
     const reader = this.#reader
     reader.reset(bytes, start, end)
     this.#range.forget()
+    this.#mustTurn = false
     let complete = true
     this.#loads.length = 0
     while (reader.next()) {
@@ -117,7 +121,7 @@ export class Preparer {
       ) {
         complete = this.#visitKey(bytes, keyEnd, valueEnd, wait) && complete
       }
-      if (this.#loads.length >= maxLoadsAtOnce) return false
+      if (this.#loads.length >= maxLoadsAtOnce || this.#mustTurn) return false
     }
     return complete
   }
@@ -160,6 +164,8 @@ export class Preparer {
           const high = slab === undefined ? 0 : slab.u32[sums + 1]
           frame = this.#pager.tryLoad(pageNo, level, low, high)
           if (frame < 0) {
+            this.#mustTurn = this.#pager.mustTurn
+            if (this.#mustTurn) return false
             this.#load(this.#pager.load(pageNo, level, low, high), bytes, start, end)
             return false
           }
@@ -222,4 +228,8 @@ export class Preparer {
     located.catch(() => {})
     this.#loads.push(located)
   }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
