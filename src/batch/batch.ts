@@ -26,7 +26,7 @@ export function putBytes(key: Uint8Array, value: Uint8Array): number {
   return operationHeaderBytes + key.length + value.length
 }
 
-export function operationBytes(operation: BatchOperation): number {
+function operationBytes(operation: BatchOperation): number {
   switch (operation.type) {
     case 'put':
       return putBytes(operation.key, operation.value)
@@ -40,7 +40,7 @@ export function operationBytes(operation: BatchOperation): number {
 }
 
 /** Writes one operation at `offset` and returns the offset behind it. */
-export function writeOperation(target: Buffer, offset: number, operation: BatchOperation): number {
+function writeOperation(target: Buffer, offset: number, operation: BatchOperation): number {
   switch (operation.type) {
     case 'put':
       return write(target, offset, OperationKind.put, 0, operation.key, operation.value)

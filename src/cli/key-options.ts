@@ -88,7 +88,7 @@ function withoutUndefined(range: {
 }
 
 /** The first key behind all that start with the prefix; undefined where there is none. */
-export function prefixEnd(prefix: Buffer): Buffer | undefined {
+function prefixEnd(prefix: Buffer): Buffer | undefined {
   let length = prefix.length
   while (length > 0 && prefix[length - 1] === 0xff) length--
   if (length === 0) return undefined

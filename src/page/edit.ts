@@ -58,17 +58,6 @@ export class PageEditor {
     memory.u32[word + 3] = flags
   }
 
-  /** Sets the fences of a page without entries; undefined leaves a side open. */
-  setFences(
-    memory: PageBytes,
-    base: number,
-    low: Fence | undefined,
-    high: Fence | undefined
-  ): void {
-    this.setFence(memory, base, false, low)
-    this.setFence(memory, base, true, high)
-  }
-
   /**
    * Replaces one fence; undefined leaves the side open. Where there is no room for the new one, the
    * side becomes unknown.

@@ -14,7 +14,7 @@ import {
 } from './format.js'
 import type { PageBytes } from './format.js'
 import { prefixLimit } from './edit.js'
-import { entryBytes, headOf, valueOffset } from './read.js'
+import { entryBytes, headOf } from './read.js'
 
 /**
  * Checks a page that came from outside for every invariant of format.md, so that afterwards no
@@ -132,9 +132,4 @@ function checkKey(
   }
   const longer = (beforeWord & longKeyFlag) === 0 || keyBytes > beforeBytes
   return longer || (word & longKeyFlag) !== 0 ? undefined : 'is out of order'
-}
-
-/** Bytes of the key and value parts that an entry shows, for messages and checks. */
-export function entryPayloadBytes(memory: PageBytes, entry: number): number {
-  return entryBytes(memory, entry) - valueOffset(memory.u32[entry >>> 2])
 }

@@ -4,7 +4,7 @@ import { slotNames, type Identity } from './identity.js'
 
 /** Names in a store's directory. */
 export const lockName = 'LOCK'
-export const creatingName = 'CREATING'
+const creatingName = 'CREATING'
 export const walName = 'wal'
 const dataPattern = /^[a-z]+-\d+$/
 

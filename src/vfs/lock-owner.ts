@@ -34,7 +34,7 @@ export function encodeOwner(owner: LockOwner | undefined): Buffer {
  * The owner in a lock file's content, undefined if it is blank. It is there for people, never to
  * decide who holds the lock: a crash can leave anything, which is then an unknown owner.
  */
-export function decodeOwner(content: Uint8Array): LockOwner | undefined {
+function decodeOwner(content: Uint8Array): LockOwner | undefined {
   const text = Buffer.from(content).toString().trim()
   if (text === '') return undefined
   let fields: Record<string, unknown> = {}

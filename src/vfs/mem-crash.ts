@@ -82,7 +82,7 @@ function nameSurvival(fate: CrashFate): (index: number, count: number) => boolea
 }
 
 /** The contents of one file as a power cut leaves them. */
-export function crashContent(file: MemFileNode, fate: CrashFate): MemContent {
+function crashContent(file: MemFileNode, fate: CrashFate): MemContent {
   if (file.changes.length === 0) return file.synced.clone()
   if (fate === 'everything') return file.current.clone()
   if (fate === 'nothing') {

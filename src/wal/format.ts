@@ -91,7 +91,6 @@ export const sealBytes = frameHeaderBytes + sealPayloadBytes
 
 export const minSegmentBytes = 4096
 export const maxSegmentBytes = 1024 * 1024 * 1024
-export const defaultSegmentBytes = 16 * 1024 * 1024
 
 /** Largest payload of one commit. */
 export const maxPayloadBytes = 2 ** 31 - 1024 * 1024

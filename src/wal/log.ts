@@ -14,7 +14,7 @@ import type { CleanMark, LogFloor } from './witness.js'
  * the loop takes 5 µs for 128 bytes, 10 µs for 64 KiB, 18 µs for 256 KiB and 58 µs for 1 MiB; a trip
  * to the thread pool takes 45 µs for small writes, 60 µs and 135 µs for the last two.
  */
-export const loopWriteBytes = 256 * 1024
+const loopWriteBytes = 256 * 1024
 
 /** What waits for the operation in flight; one for everybody who asks meanwhile. */
 class PendingDrain {

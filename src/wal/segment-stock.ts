@@ -41,7 +41,7 @@ export class SegmentStock {
   #refilling: Promise<void> | undefined
   #closed = false
   /** Why the last preparation in the background failed; the switch itself will try again. */
-  lastRefillError: unknown
+  #refillError: unknown
 
   constructor(
     vfs: Vfs,
@@ -63,10 +63,6 @@ export class SegmentStock {
     return this.#spares.length + (this.#blank ? 1 : 0)
   }
 
-  pathOf(number: number): string {
-    return `${this.#directory}/${segmentFileName(number)}`
-  }
-
   /** A file for the next segment; its number is above that of every segment before. */
   *take(above: number): Procedure<BlankSegment> {
     this.#nextNumber = Math.max(this.#nextNumber, above + 1)
@@ -84,7 +80,7 @@ export class SegmentStock {
           this.#blank = runSync(this.#prepare())
         }
       })
-      if (!this.#blank) throw this.lastRefillError
+      if (!this.#blank) throw this.#refillError
     }
   }
 
@@ -104,7 +100,7 @@ export class SegmentStock {
     if (!this.#blank && !this.#refilling && !this.#closed) void this.#startRefill()
   }
 
-  /** Never rejects: without a blank afterwards, `lastRefillError` says why. */
+  /** Never rejects: without a blank afterwards, `#refillError` says why. */
   async #fill(): Promise<void> {
     if (this.#refilling) await this.#refilling
     if (!this.#blank) await this.#startRefill()
@@ -114,12 +110,12 @@ export class SegmentStock {
     this.#refilling = runAsync(this.#prepare())
       .then(
         (blank) => {
-          this.lastRefillError = undefined
+          this.#refillError = undefined
           if (this.#blank || this.#closed) this.putBack(blank)
           else this.#blank = blank
         },
         (error: unknown) => {
-          this.lastRefillError = error
+          this.#refillError = error
         }
       )
       .finally(() => {
@@ -164,7 +160,7 @@ export class SegmentStock {
 
   *#prepare(): Procedure<BlankSegment> {
     const number = this.#nextNumber++
-    const path = this.pathOf(number)
+    const path = `${this.#directory}/${segmentFileName(number)}`
     const spare = this.#spares.pop()
     let opened = false
     try {

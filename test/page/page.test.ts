@@ -104,7 +104,7 @@ describe('a sorted page', () => {
     fc.assert(
       fc.property(commands, fc.array(keys, { maxLength: 10 }), (steps, probes) => {
         const { page, editor } = newPage()
-        editor.setFences(page, base, { key: Buffer.from('lo'), inexact: false }, undefined)
+        editor.setFence(page, base, false, { key: Buffer.from('lo'), inexact: false })
         let model: Entry[] = []
         for (const step of steps) {
           if (step.type === 'put' && 'key' in step) {

@@ -3,7 +3,6 @@
 /** Name of the data file inside the backend's directory. */
 export const dataFileName = 'tree.pages'
 
-export const defaultPageBytes = 8192
 export const minPageBytes = 4096
 export const maxPageBytes = 65536
 
@@ -41,8 +40,6 @@ export const maxLevel = 31
 /** Behind the page header of an overflow extent. */
 export const ExtentHeader = { sizeBytes: 32, reserved: 36 } as const
 export const extentHeaderBytes = 40
-/** A reference to an extent, as a leaf entry carries it: page, length, checksum. */
-export const extentRefBytes = 16
 
 /** Behind the page header of a freelist page. */
 export const FreelistHeader = {

@@ -26,7 +26,7 @@ export interface StoredFreelist {
   readonly pending: PageRanges
 }
 
-export function runsPerPage(pageBytes: number): number {
+function runsPerPage(pageBytes: number): number {
   return Math.floor((pageBytes - freelistHeaderBytes) / freelistRunBytes)
 }
 

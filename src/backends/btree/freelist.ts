@@ -44,10 +44,6 @@ export class Freelist {
     return this.#pendingCount
   }
 
-  isAvailable(pageNo: number): boolean {
-    return pageNo >= this.#end || this.#available.has(pageNo)
-  }
-
   /** Takes the state of the file at open: everything below `end` but these is in use. */
   restore(end: number, available: PageRanges, pending: PageRanges, cycle: number): void {
     this.#end = end

@@ -68,7 +68,7 @@ export class KeyGaps {
 }
 
 /** Whether a range from `low` to `high` has room for a key. */
-export function isOrdered(low: Buffer | undefined, high: Buffer | undefined): boolean {
+function isOrdered(low: Buffer | undefined, high: Buffer | undefined): boolean {
   return low === undefined || high === undefined
     ? high === undefined || high.length > 0
     : compareBytes(low, high) < 0
