@@ -10,24 +10,17 @@ export class CliError extends Error {
     super(message)
   }
 
-  get exitCode(): number {
-    return exitCodeByCode[this.code]
-  }
-
   toJSON(): Record<string, unknown> {
     return { code: this.code, message: this.message, ...this.facts }
   }
 }
 
-const exitCodeByCode = {
-  CLI_USAGE: 2,
-  CLI_KEY_ABSENT: 5,
-  CLI_BAD_INPUT: 7,
-  CLI_FILE: 1,
-  CLI_INTERRUPTED: 130
-} as const
-
-export type CliErrorCode = keyof typeof exitCodeByCode
+export type CliErrorCode =
+  | 'CLI_USAGE'
+  | 'CLI_KEY_ABSENT'
+  | 'CLI_BAD_INPUT'
+  | 'CLI_FILE'
+  | 'CLI_INTERRUPTED'
 
 export function usageError(message: string): CliError {
   return new CliError('CLI_USAGE', message)

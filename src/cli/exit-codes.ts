@@ -1,5 +1,5 @@
 import { KintsugiError, type ErrorCode } from '../errors.js'
-import { CliError } from './cli-error.js'
+import { CliError, type CliErrorCode } from './cli-error.js'
 
 /** What the process ends with; scripts may rely on these numbers. */
 export const exitCodes = {
@@ -29,7 +29,12 @@ Exit codes:
   7    the input cannot be imported: a malformed row, or a repeated key with --unique
   130  interrupted (141: the reader of a pipe went away, 143: terminated)`
 
-const byErrorCode: Partial<Record<ErrorCode, number>> = {
+const byErrorCode: Record<CliErrorCode, number> & Partial<Record<ErrorCode, number>> = {
+  CLI_USAGE: exitCodes.usage,
+  CLI_KEY_ABSENT: exitCodes.keyAbsent,
+  CLI_BAD_INPUT: exitCodes.badInput,
+  CLI_FILE: exitCodes.failed,
+  CLI_INTERRUPTED: exitCodes.interrupted,
   KINTSUGI_INVALID_ARGUMENT: exitCodes.usage,
   KINTSUGI_INVALID_OPTION: exitCodes.usage,
   KINTSUGI_KEY_TOO_LARGE: exitCodes.usage,
@@ -45,8 +50,8 @@ const byErrorCode: Partial<Record<ErrorCode, number>> = {
   KINTSUGI_ABORTED: exitCodes.interrupted
 }
 
+/** What the process ends with after an error. */
 export function exitCodeOf(error: unknown): number {
-  if (error instanceof CliError) return error.exitCode
-  if (error instanceof KintsugiError) return byErrorCode[error.code] ?? exitCodes.failed
-  return exitCodes.failed
+  const isOurs = error instanceof CliError || error instanceof KintsugiError
+  return (isOurs ? byErrorCode[error.code] : undefined) ?? exitCodes.failed
 }
