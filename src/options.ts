@@ -7,13 +7,16 @@ export const limits = {
   batchBytes: 2 ** 31 - 2 ** 20
 } as const
 
+/** Values of `Durability`, strongest first. */
+export const durabilities = ['sync', 'os', 'memory'] as const
+
 /**
  * When a write is acknowledged. `sync`: after fdatasync, so it survives power loss. `os`: after the
  * operating system has it, so it survives a crash of the process. `memory`: at once; flushed within
  * `flushIntervalMs` or `flushBytes`. Weaker modes may lose a suffix, never the middle, never half a
  * batch.
  */
-export type Durability = 'sync' | 'os' | 'memory'
+export type Durability = (typeof durabilities)[number]
 
 /**
  * What opening does when the log is damaged; names as RocksDB's users know them.
@@ -98,7 +101,7 @@ const rules: { readonly [Name in keyof ResolvedOptions]: Rule } = {
   createIfMissing: flag(true),
   errorIfExists: flag(false),
   readOnly: flag(false),
-  durability: choice(['sync', 'os', 'memory']),
+  durability: choice(durabilities),
   keyEncoding: choice(['buffer', 'utf8']),
   valueEncoding: choice(['buffer', 'utf8']),
   flushIntervalMs: whole(100, 1, 3_600_000, 'milliseconds'),

@@ -139,7 +139,9 @@ export interface EntryChunk {
   readonly firstBound: number
 }
 
-export type VerifyLevel = 'basic' | 'standard' | 'comprehensive'
+/** How thorough a check is; each level does what those before it do. */
+export const verifyLevels = ['basic', 'standard', 'comprehensive'] as const
+export type VerifyLevel = (typeof verifyLevels)[number]
 
 /** What a check found. `error`: data is damaged or lost; `warning`: harmless but not as it should. */
 export interface Finding {

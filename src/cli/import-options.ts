@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { usageError } from './cli-error.js'
 import { CsvMapper } from './csv-mapper.js'
-import { durabilities, type DurabilityName } from './durability-option.js'
+import { durabilities, type Durability } from '../options.js'
 import { JsonMapper } from './json-mapper.js'
 import { splitList } from './key-plan.js'
 import { wholeNumber } from './number-options.js'
@@ -23,7 +23,7 @@ export interface ImportOptions {
   readonly null?: string
   readonly maxRecordBytes: number
   readonly unique?: boolean
-  readonly durability: DurabilityName
+  readonly durability: Durability
   readonly batchRows: number
   readonly create: boolean
 }

@@ -1,10 +1,17 @@
-import type { Backend, Finding, ReadView, VerifyLevel } from '../backend/backend.js'
+import {
+  verifyLevels,
+  type Backend,
+  type Finding,
+  type ReadView,
+  type VerifyLevel
+} from '../backend/backend.js'
 import { batchBytes, type BatchOperation } from '../batch/batch.js'
 import type { EventEmitter } from 'node:events'
 import { KintsugiError } from '../errors.js'
 import {
   checkOptionNames,
   describe,
+  durabilities,
   invalidOption,
   limits,
   type Durability,
@@ -50,7 +57,6 @@ const maxClosingPersists = 10
 
 const writeOptionNames = ['durability'] as const
 const clearNames = ['type', ...rangeNames] as const
-const durabilities: readonly unknown[] = ['sync', 'os', 'memory'] satisfies Durability[]
 
 /** Everything a store is made of; put together when it is opened. */
 export interface StoreParts {
@@ -252,11 +258,8 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
    */
   async verify(level: VerifyLevel = 'standard', options: WorkOptions = {}): Promise<Finding[]> {
     this.#checkOpen()
-    if (!['basic', 'standard', 'comprehensive'].includes(level)) {
-      throw invalidOption(
-        'level',
-        `${describe(level)} is unknown; use basic, standard, comprehensive`
-      )
+    if (!verifyLevels.includes(level)) {
+      throw invalidOption('level', `${describe(level)} is unknown; use ${verifyLevels.join(', ')}`)
     }
     checkOptionNames(options, ['signal', 'onProgress'])
     const progress = progressOf(options)
@@ -407,7 +410,7 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     if (durabilities.includes(durability)) return durability
     throw invalidOption(
       'durability',
-      `${describe(durability)} was given, allowed is sync, os, memory`
+      `${describe(durability)} was given, allowed is ${durabilities.join(', ')}`
     )
   }
 

@@ -3,7 +3,7 @@ import { buffer } from 'node:stream/consumers'
 import { Option, type Command } from 'commander'
 import { byteEncodings, parseBytes, type ByteEncoding } from '../byte-text.js'
 import { fileError, usageError } from '../cli-error.js'
-import { durabilities, type DurabilityName } from '../durability-option.js'
+import { durabilities, type Durability } from '../../options.js'
 import { addKeyOptions, keyJson, parseKey, showKey, type KeyOptions } from '../key-options.js'
 import { plural } from '../output.js'
 import type { Host, Session } from '../session.js'
@@ -12,7 +12,7 @@ import { withStore } from '../store-access.js'
 interface PutOptions extends KeyOptions {
   readonly valueEncoding: ByteEncoding
   readonly valueFile?: string
-  readonly durability: DurabilityName
+  readonly durability: Durability
 }
 
 export function putCommand(host: Host): Command {

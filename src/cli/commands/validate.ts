@@ -1,12 +1,10 @@
 import { Option, type Command } from 'commander'
-import type { Finding, VerifyLevel } from '../../backend/backend.js'
+import { verifyLevels, type Finding, type VerifyLevel } from '../../backend/backend.js'
 import { exitCodes } from '../exit-codes.js'
 import { findingCounts, findingJson, findingsText } from '../findings-report.js'
 import { formatDuration, plural } from '../output.js'
 import type { Host, Session } from '../session.js'
 import { withStore } from '../store-access.js'
-
-const levels = ['basic', 'standard', 'comprehensive'] as const
 
 interface ValidateOptions {
   readonly level: VerifyLevel
@@ -24,7 +22,7 @@ export function validateCommand(host: Host): Command {
         '--level <level>',
         'basic: headers and log; standard: every page; comprehensive: contents and order too'
       )
-        .choices(levels)
+        .choices(verifyLevels)
         .default('standard')
     )
     .action(
