@@ -11,7 +11,7 @@ const maxTriedBytes = 512 * 1024
  * belief in it. After a failed sync nothing is synced through it any more (rule F1).
  */
 export class DataFile {
-  readonly file: VfsFile
+  readonly #file: VfsFile
   readonly pageBytes: number
   readonly #checksum: Checksum
   readonly #seedLow: number
@@ -25,7 +25,7 @@ export class DataFile {
   }
 
   constructor(file: VfsFile, pageBytes: number, checksum: Checksum, storeId: Uint8Array) {
-    this.file = file
+    this.#file = file
     this.pageBytes = pageBytes
     this.#checksum = checksum
     checksum.hash(storeId, 0, 0)
@@ -35,7 +35,7 @@ export class DataFile {
   }
 
   get path(): string {
-    return this.file.path
+    return this.#file.path
   }
 
   /** Whole pages that the file has room for now. */
@@ -81,7 +81,7 @@ export class DataFile {
   }
 
   readPageSync(target: Buffer, pageNo: number): void {
-    this.#whole(this.file.readSync(target, pageNo * this.pageBytes), target, pageNo)
+    this.#whole(this.readSync(target, pageNo), target, pageNo)
   }
 
   async readPage(target: Buffer, pageNo: number): Promise<void> {
@@ -91,10 +91,14 @@ export class DataFile {
   /** Reads from a page on; returns how many bytes were there. */
   async read(target: Buffer, pageNo: number): Promise<number> {
     try {
-      return await this.file.read(target, pageNo * this.pageBytes)
+      return await this.#file.read(target, pageNo * this.pageBytes)
     } finally {
       this.#turned()
     }
+  }
+
+  readSync(target: Buffer, pageNo: number): number {
+    return this.#file.readSync(target, pageNo * this.pageBytes)
   }
 
   /** Whether `tryRead` would try at all. */
@@ -103,17 +107,27 @@ export class DataFile {
   }
 
   /**
-   * The same without waiting: true when the operating system had all of the bytes in memory. It
+   * Reads without waiting: true when the operating system had all of the bytes in memory. It
    * takes microseconds, which add up, so past a bound it answers false until the event loop turns.
    */
   tryRead(target: Buffer, pageNo: number): boolean {
     if (!this.mayTryRead(target.length)) return false
-    const complete = this.file.tryRead(target, pageNo * this.pageBytes)
+    const complete = this.#file.tryRead(target, pageNo * this.pageBytes)
     if (complete) {
       if (this.#triedBytes === 0) setImmediate(this.#turned)
       this.#triedBytes += target.length
     }
     return complete
+  }
+
+  /** Writes from a page on, without syncing. */
+  write(bytes: Uint8Array, pageNo: number): Promise<void> {
+    return this.writeAt(bytes, pageNo * this.pageBytes)
+  }
+
+  /** The same from a byte on. */
+  writeAt(bytes: Uint8Array, position: number): Promise<void> {
+    return this.#file.write(bytes, position)
   }
 
   /** Writes go to reserved space only, so that a full disk shows here and not in a sync. */
@@ -122,18 +136,18 @@ export class DataFile {
     const step = Math.min(Math.max(16, this.#pageCount >>> 3), (64 << 20) / this.pageBytes)
     const target = Math.ceil(pageCount / step) * step
     try {
-      await this.file.allocate(target * this.pageBytes)
+      await this.#file.allocate(target * this.pageBytes)
       this.#pageCount = target
     } catch (error) {
       if (!(error instanceof KintsugiError) || error.code !== 'KINTSUGI_DISK_FULL') throw error
       // There may be room for what is needed, though not for the step.
-      await this.file.allocate(pageCount * this.pageBytes)
+      await this.#file.allocate(pageCount * this.pageBytes)
       this.#pageCount = pageCount
     }
   }
 
   async truncate(pageCount: number): Promise<void> {
-    await this.file.truncate(pageCount * this.pageBytes)
+    await this.#file.truncate(pageCount * this.pageBytes)
     this.#pageCount = pageCount
   }
 
@@ -151,11 +165,15 @@ export class DataFile {
   async datasync(): Promise<void> {
     this.checkUsable()
     try {
-      await this.file.datasync()
+      await this.#file.datasync()
     } catch (error) {
       this.#poison = error
       throw error
     }
+  }
+
+  close(): Promise<void> {
+    return this.#file.close()
   }
 
   corruption(pageNo: number, reason: string): KintsugiError {

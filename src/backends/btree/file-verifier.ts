@@ -1,7 +1,7 @@
 import type { Finding, Progress, VerifyLevel } from '../../backend/backend.js'
 import { KintsugiError } from '../../errors.js'
 import type { DataFile } from './data-file.js'
-import { extentHeaderBytes, firstDataPage } from './format.js'
+import { extentHeaderBytes, extentPages, firstDataPage } from './format.js'
 import { readFreelist } from './freelist-pages.js'
 import type { MetaPage } from './meta.js'
 import { checkExtent } from './overflow.js'
@@ -32,7 +32,7 @@ export class FileVerifier {
   readonly #content: PageContent
   readonly #progress: Progress
   readonly #meta: MetaPage
-  readonly #deep: boolean
+  readonly #level: VerifyLevel
   readonly #findings: Finding[] = []
   /** Pages of the tree and its extents. */
   readonly #used: PageBitmap
@@ -51,19 +51,19 @@ export class FileVerifier {
     this.#file = file
     this.#content = content
     this.#meta = meta
-    this.#deep = level === 'comprehensive'
+    this.#level = level
     this.#progress = progress
     this.#used = new PageBitmap(meta.pageCount)
   }
 
-  async run(level: VerifyLevel): Promise<Finding[]> {
+  async run(): Promise<Finding[]> {
     const { pageCount, rootPage } = this.#meta
     if (this.#file.pageCount < pageCount) {
       const found = this.#file.pageCount
       this.#report('file-too-short', found, `the file has ${found} of ${pageCount} pages`)
     }
     const free = await this.#readFreelist()
-    if (level === 'basic') return this.#findings
+    if (this.#level === 'basic') return this.#findings
     if (rootPage !== 0) {
       const { rootSumLow: sumLow, rootSumHigh: sumHigh, height } = this.#meta
       const root = { pageNo: rootPage, sumLow, sumHigh, lowKey: undefined, highKey: undefined }
@@ -140,7 +140,7 @@ export class FileVerifier {
       this.#report('page-used-twice', pageNo, 'two places of the tree refer to it', child)
       return
     }
-    if (this.#deep) {
+    if (this.#level === 'comprehensive') {
       const reason = this.#content.checkDeep(slab, base, lowKey, highKey)
       if (reason !== undefined) this.#report('page-contents', pageNo, reason, child)
     }
@@ -164,8 +164,7 @@ export class FileVerifier {
 
   async #visitExtent(ref: ExtentRef, owner: Child): Promise<void> {
     const { page, sizeBytes } = ref
-    const { pageBytes } = this.#file
-    const count = Math.ceil((extentHeaderBytes + sizeBytes) / pageBytes)
+    const count = extentPages(sizeBytes, this.#file.pageBytes)
     if (page < firstDataPage || page + count > this.#meta.pageCount) {
       const message = `an overflow extent of ${sizeBytes} bytes lies beyond the file`
       this.#report('extent-damaged', page, message, owner)
@@ -178,7 +177,7 @@ export class FileVerifier {
     }
     try {
       const extent = Buffer.allocUnsafeSlow(extentHeaderBytes + sizeBytes)
-      const read = await this.#file.file.read(extent, page * pageBytes)
+      const read = await this.#file.read(extent, page)
       const reason =
         read < extent.length
           ? 'the file ends inside an overflow extent'

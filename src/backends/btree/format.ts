@@ -41,6 +41,11 @@ export const maxLevel = 31
 export const ExtentHeader = { sizeBytes: 32, reserved: 36 } as const
 export const extentHeaderBytes = 40
 
+/** Pages that an extent of `sizeBytes` takes up. */
+export function extentPages(sizeBytes: number, pageBytes: number): number {
+  return Math.ceil((extentHeaderBytes + sizeBytes) / pageBytes)
+}
+
 /** Behind the page header of a freelist page. */
 export const FreelistHeader = {
   nextPage: 32,

@@ -1,14 +1,14 @@
 import { compareBytes } from '../../base/bytes.js'
 
 /** Keys from `low` (inclusive) to `high` (exclusive); undefined: unbounded. */
-export interface KeyRange {
+export interface KeySpan {
   readonly low: Buffer | undefined
   readonly high: Buffer | undefined
 }
 
 /** Ranges in order of their low keys, those that touch or overlap as one. */
-export function joined(ranges: readonly KeyRange[]): KeyRange[] {
-  const result: KeyRange[] = []
+export function joined(ranges: readonly KeySpan[]): KeySpan[] {
+  const result: KeySpan[] = []
   for (const { low, high } of ranges) {
     const last = result.at(-1)
     if (last === undefined || startsBehind(low, last.high)) result.push({ low, high })
@@ -19,24 +19,24 @@ export function joined(ranges: readonly KeyRange[]): KeyRange[] {
 
 /** The ranges of keys for which nothing has been found yet: disjoint, in key order. */
 export class KeyGaps {
-  #gaps: KeyRange[]
+  #gaps: KeySpan[]
 
   /** `gaps` come in order of their low keys; they may overlap. */
-  constructor(gaps: readonly KeyRange[]) {
+  constructor(gaps: readonly KeySpan[]) {
     this.#gaps = joined(gaps)
   }
 
-  get ranges(): readonly KeyRange[] {
+  get ranges(): readonly KeySpan[] {
     return this.#gaps
   }
 
   /** Takes a range out; returns the parts of it that were gaps. */
-  fill(low: Buffer | undefined, high: Buffer | undefined): KeyRange[] {
-    const filled: KeyRange[] = []
+  fill(low: Buffer | undefined, high: Buffer | undefined): KeySpan[] {
+    const filled: KeySpan[] = []
     const gaps = this.#gaps
     const first = this.#firstEndingBehind(low)
     let index = first
-    const left: KeyRange[] = []
+    const left: KeySpan[] = []
     for (; index < gaps.length && startsBefore(gaps[index].low, high); index++) {
       const gap = gaps[index]
       const from = laterLow(gap.low, low)

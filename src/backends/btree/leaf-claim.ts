@@ -1,4 +1,4 @@
-import type { KeyRange } from './key-gaps.js'
+import type { KeySpan } from './key-gaps.js'
 import type { PageContent } from './page-content.js'
 import type { Slab } from './page-memory.js'
 import type { SalvageSource } from './salvage-source.js'
@@ -13,7 +13,7 @@ export async function claimOf(
   content: PageContent,
   slab: Slab,
   base: number
-): Promise<KeyRange | undefined> {
+): Promise<KeySpan | undefined> {
   const { low, high, lowIsExact, highIsExact } = content.fences(slab, base)
   if (lowIsExact && highIsExact) return { low, high }
   const first = await firstReadableKey(source, content, slab, base, false)

@@ -73,7 +73,7 @@ export class MetaSlots {
     const bytes = encodeMeta(meta, this.#storeId, this.#checksum)
     const doubt = this.#slots[slot]
     doubt.pageCount = Math.max(doubt.pageCount, meta.pageCount)
-    await this.#file.file.write(bytes, slot * this.#file.pageBytes)
+    await this.#file.write(bytes, slot)
     await this.#file.datasync()
     this.#slots[slot] = slotOf(meta)
     this.#newest = meta
@@ -85,7 +85,7 @@ export class MetaSlots {
    */
   async rewriteNewest(): Promise<void> {
     const bytes = encodeMeta(this.#newest, this.#storeId, this.#checksum)
-    await this.#file.file.write(bytes, this.#newest.slot * this.#file.pageBytes)
+    await this.#file.write(bytes, this.#newest.slot)
     await this.#file.datasync()
   }
 }
@@ -114,7 +114,7 @@ export function verifyMetas(
   for (const slot of [0, 1] as const) {
     const offset = slot * file.pageBytes
     const bytes = Buffer.alloc(metaBytes)
-    const count = file.file.readSync(bytes, offset)
+    const count = file.readSync(bytes, slot)
     const decoded = decodeMeta(bytes.subarray(0, count), slot, storeId, checksum)
     let reason: string | undefined
     if (decoded.kind !== 'valid') reason = decoded.reason

@@ -1,4 +1,5 @@
 import { compareBytes, formatKey } from '../../base/bytes.js'
+import { limits } from '../../options.js'
 import { fenceAt, isUnknown } from '../../page/edit.js'
 import { entryHeaderBytes } from '../../page/format.js'
 import type { PageBytes } from '../../page/format.js'
@@ -14,20 +15,18 @@ import {
   valueOffset
 } from '../../page/read.js'
 import { validatePage } from '../../page/validate.js'
-import {
-  PageHeader,
-  PageKind,
-  extentHeaderBytes,
-  firstDataPage,
-  pageHeaderBytes
-} from './format.js'
+import { PageHeader, PageKind, firstDataPage, pageHeaderBytes } from './format.js'
 import { childAt, childBytes, readExtentRef } from './node.js'
-import type { ExtentRef, KeyPart, LeafFences, PageContent, Separator } from './page-content.js'
+import type {
+  ChildVisitor,
+  ExtentRef,
+  KeyPart,
+  LeafFences,
+  PageContent,
+  Separator
+} from './page-content.js'
 import type { PageSums } from './page-sums.js'
 import type { Slab } from './page-memory.js'
-
-const maxKeyBytes = 65_535
-const maxValueBytes = 2 ** 30
 
 /** What the pager asks about tree pages. */
 export class NodeContent implements PageContent {
@@ -73,16 +72,7 @@ export class NodeContent implements PageContent {
     }
   }
 
-  eachChild(
-    slab: Slab,
-    base: number,
-    visit: (
-      pageNo: number,
-      sumLow: number,
-      sumHigh: number,
-      separator: Separator | undefined
-    ) => void
-  ): void {
+  eachChild(slab: Slab, base: number, visit: ChildVisitor): void {
     const region = base + pageHeaderBytes
     const count = entryCount(slab, region)
     for (let i = 0; i < count; i++) {
@@ -223,7 +213,7 @@ function checkChild(page: PageBytes, entry: number): string | undefined {
 function checkValue(page: PageBytes, entry: number): string | undefined {
   const word = page.u32[entry >>> 2]
   if (hasLongValue(word)) {
-    const wrong = checkRef(page, entry + valueOffset(word), 0, maxValueBytes)
+    const wrong = checkRef(page, entry + valueOffset(word), 0, limits.valueBytes)
     if (wrong !== undefined) return wrong
   }
   return checkLongKey(page, entry, word)
@@ -231,7 +221,7 @@ function checkValue(page: PageBytes, entry: number): string | undefined {
 
 function checkLongKey(page: PageBytes, entry: number, word: number): string | undefined {
   if (!hasLongKey(word)) return undefined
-  return checkRef(page, keyReferenceAt(entry, word), inlineKeyBytes(word) + 1, maxKeyBytes)
+  return checkRef(page, keyReferenceAt(entry, word), inlineKeyBytes(word) + 1, limits.keyBytes)
 }
 
 function checkRef(page: PageBytes, at: number, minBytes: number, maxBytes: number) {
@@ -242,9 +232,4 @@ function checkRef(page: PageBytes, at: number, minBytes: number, maxBytes: numbe
     return `refers to an extent of ${sizeBytes} bytes`
   }
   return undefined
-}
-
-/** Pages that an extent of `sizeBytes` takes up. */
-export function extentPages(sizeBytes: number, pageBytes: number): number {
-  return Math.ceil((sizeBytes + extentHeaderBytes) / pageBytes)
 }

@@ -1,6 +1,6 @@
 import { assert } from '../../base/assert.js'
 import type { DataFile } from './data-file.js'
-import { ExtentHeader, extentHeaderBytes, PageHeader, PageKind } from './format.js'
+import { ExtentHeader, extentHeaderBytes, extentPages, PageHeader, PageKind } from './format.js'
 import type { ExtentRef } from './page-content.js'
 import { writeLong } from './words.js'
 
@@ -70,7 +70,7 @@ export class Overflow {
   }
 
   pageCountOf(sizeBytes: number): number {
-    return Math.ceil((extentHeaderBytes + sizeBytes) / this.#file.pageBytes)
+    return extentPages(sizeBytes, this.#file.pageBytes)
   }
 
   /** Copies the bytes into a new extent. */
@@ -121,7 +121,7 @@ export class Overflow {
     if (resident !== undefined) return copyOf(resident)
     const extent = Buffer.allocUnsafeSlow(extentHeaderBytes + sizeBytes)
     this.#checkBounds(page, sizeBytes)
-    const count = this.#file.file.readSync(extent, page * this.#file.pageBytes)
+    const count = this.#file.readSync(extent, page)
     this.#verify(extent, count, page, sumLow, sumHigh)
     // One that would push out most others is handed over instead of cached and copied.
     if (extent.length > this.#cacheBytes >>> 3) return extent.subarray(extentHeaderBytes)

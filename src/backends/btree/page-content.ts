@@ -34,6 +34,14 @@ export interface KeyPart {
   readonly whole: ExtentRef | undefined
 }
 
+/** Told of a child: its page, the checksum its parent knows, and what separates it from the one before. */
+export type ChildVisitor = (
+  pageNo: number,
+  sumLow: number,
+  sumHigh: number,
+  separator: Separator | undefined
+) => void
+
 /**
  * What the pager needs to know about the inside of tree pages; supplied by the tree. A page is the
  * `pageBytes` at `base` in a slab. All methods but `check` are only called on pages that passed it.
@@ -51,16 +59,7 @@ export interface PageContent {
    * and the one before it; undefined for the first child. For verification and salvage, not for
    * speed: its keys are copies.
    */
-  eachChild(
-    slab: Slab,
-    base: number,
-    visit: (
-      pageNo: number,
-      sumLow: number,
-      sumHigh: number,
-      separator: Separator | undefined
-    ) => void
-  ): void
+  eachChild(slab: Slab, base: number, visit: ChildVisitor): void
   /** Calls back for each overflow extent a page refers to, in leaves and in branches. */
   eachExtent(slab: Slab, base: number, visit: (ref: ExtentRef) => void): void
   /**

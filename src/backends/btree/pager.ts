@@ -305,7 +305,7 @@ export class Pager {
     const verifier = new FileVerifier(this.file, this.#options.content, newest, level, progress)
     this.#verifying++
     try {
-      return [...findings, ...(await verifier.run(level))]
+      return [...findings, ...(await verifier.run())]
     } finally {
       this.#verifying--
       this.#space.releaseDisk(newest.persistNo)
@@ -324,7 +324,7 @@ export class Pager {
       const usable = !this.#options.readOnly && this.file.poison === undefined
       if (usable && this.file.pageCount > needed) await this.#persister.giveBackTail(needed)
     } finally {
-      await this.file.file.close()
+      await this.file.close()
     }
   }
 

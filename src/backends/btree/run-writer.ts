@@ -98,7 +98,7 @@ export class RunWriter {
       while (next < runs.length && this.#error === undefined) {
         const { position, bytes } = runs[next++]
         try {
-          await this.#file.file.write(bytes, position)
+          await this.#file.writeAt(bytes, position)
           this.bytesWritten += bytes.length
           this.writes++
         } catch (error) {

@@ -1,6 +1,6 @@
 import type { Progress } from '../../backend/backend.js'
 import { compareBytes } from '../../base/bytes.js'
-import { KeyGaps, type KeyRange } from './key-gaps.js'
+import { KeyGaps, type KeySpan } from './key-gaps.js'
 import { claimOf } from './leaf-claim.js'
 import type { AbandonedTimeline, MetaPage } from './meta.js'
 import { PageBitmap } from './page-bitmap.js'
@@ -13,7 +13,7 @@ import type { FoundPage, SalvageSource } from './salvage-source.js'
  * is so long that only its beginning is known: a leaf that is not stale counts whole, and a stale
  * one gives way to it.
  */
-export interface SalvagePiece extends KeyRange {
+export interface SalvagePiece extends KeySpan {
   readonly pageNo: number
   /** The tree does not lead there: its entries may be older than the store's last state. */
   readonly stale: boolean
@@ -23,7 +23,7 @@ export interface SalvagePlan {
   /** In key order. */
   readonly pieces: readonly SalvagePiece[]
   /** Ranges of which no page is left. */
-  readonly lost: readonly KeyRange[]
+  readonly lost: readonly KeySpan[]
   /** Sequence number of the state that the tree was followed from; 0 where there was none. */
   readonly seq: number
   readonly pagesRead: number
@@ -33,14 +33,14 @@ export interface SalvagePlan {
 interface Walk {
   readonly meta: MetaPage
   readonly pieces: SalvagePiece[]
-  readonly gaps: KeyRange[]
+  readonly gaps: KeySpan[]
 }
 
 /** A page found by scanning, and the latest moment at which it is known to have been in the tree. */
 interface Candidate extends FoundPage {
   aliveEpoch: number
   alivePersistNo: number
-  readonly claim: KeyRange | undefined
+  readonly claim: KeySpan | undefined
   readonly children: readonly { pageNo: number; sumLow: number; sumHigh: number }[]
 }
 
@@ -100,7 +100,7 @@ async function followTree(
     sumLow: number,
     sumHigh: number,
     level: number,
-    range: KeyRange
+    range: KeySpan
   ): Promise<void> => {
     progress.signal?.throwIfAborted()
     const slab = (slabs[level] ??= new Slab(pageBytes))
@@ -143,7 +143,7 @@ async function findCandidates(
   await source.scan(progress, async (page, slab, base) => {
     if (isAbandoned(page, abandoned)) return
     const children: Candidate['children'][number][] = []
-    let claim: KeyRange | undefined
+    let claim: KeySpan | undefined
     if (page.level === 0) claim = await claimOf(source, content, slab, base)
     else {
       content.eachChild(slab, base, (pageNo, sumLow, sumHigh) => {

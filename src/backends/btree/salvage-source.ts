@@ -5,6 +5,7 @@ import type { Vfs } from '../../vfs/vfs.js'
 import { DataFile } from './data-file.js'
 import {
   extentHeaderBytes,
+  extentPages,
   firstDataPage,
   maxPageBytes,
   metaBytes,
@@ -92,8 +93,7 @@ export class SalvageSource {
       const count = Math.min(perRead, pageCount - first)
       for (let i = 0; i < count; i++) slab.u8.fill(0, i * pageBytes, i * pageBytes + 8)
       const chunk = slab.u8.subarray(0, count * pageBytes)
-      const position = first * pageBytes
-      if ((await readAsFarAsPossible(() => this.file.file.read(chunk, position))) < 0) {
+      if ((await readAsFarAsPossible(() => this.file.read(chunk, first))) < 0) {
         await this.#readSingly(chunk, first, count)
       }
       for (let i = 0; i < count; i++) {
@@ -108,28 +108,24 @@ export class SalvageSource {
   async read(pageNo: number, slab: Slab, base: number): Promise<FoundPage | undefined> {
     if (pageNo < firstDataPage || pageNo >= this.file.pageCount) return undefined
     const bytes = slab.u8.subarray(base, base + this.file.pageBytes)
-    const position = pageNo * bytes.length
-    const count = await readAsFarAsPossible(() => this.file.file.read(bytes, position))
+    const count = await readAsFarAsPossible(() => this.file.read(bytes, pageNo))
     return count === bytes.length ? this.#prove(slab, base, pageNo) : undefined
   }
 
   /** The bytes of an extent, or undefined where they are not what the reference says. */
   async readExtent(ref: ExtentRef): Promise<Buffer | undefined> {
     const { pageBytes, pageCount } = this.file
-    const sizeBytes = extentHeaderBytes + ref.sizeBytes
-    if (ref.page < firstDataPage || ref.page + Math.ceil(sizeBytes / pageBytes) > pageCount) {
-      return undefined
-    }
-    const extent = Buffer.allocUnsafeSlow(sizeBytes)
-    const position = ref.page * pageBytes
-    const count = await readAsFarAsPossible(() => this.file.file.read(extent, position))
-    if (count < sizeBytes) return undefined
+    const end = ref.page + extentPages(ref.sizeBytes, pageBytes)
+    if (ref.page < firstDataPage || end > pageCount) return undefined
+    const extent = Buffer.allocUnsafeSlow(extentHeaderBytes + ref.sizeBytes)
+    const count = await readAsFarAsPossible(() => this.file.read(extent, ref.page))
+    if (count < extent.length) return undefined
     const reason = checkExtent(this.file, extent, ref.page, ref.sumLow, ref.sumHigh)
     return reason === undefined ? extent.subarray(extentHeaderBytes) : undefined
   }
 
   close(): Promise<void> {
-    return this.file.file.close()
+    return this.file.close()
   }
 
   /** One bad sector must not take its neighbours along. */
@@ -137,8 +133,7 @@ export class SalvageSource {
     const { pageBytes } = this.file
     for (let i = 0; i < count; i++) {
       const bytes = chunk.subarray(i * pageBytes, (i + 1) * pageBytes)
-      const position = (first + i) * pageBytes
-      const read = await readAsFarAsPossible(() => this.file.file.read(bytes, position))
+      const read = await readAsFarAsPossible(() => this.file.read(bytes, first + i))
       if (read < pageBytes) bytes.fill(0)
     }
   }
@@ -180,8 +175,7 @@ async function likeliest(files: readonly DataFile[]): Promise<DataFile> {
     const end = Math.min(file.pageCount, triedBytes / file.pageBytes)
     let proven = 0
     for (let pageNo = firstDataPage; pageNo < end; pageNo++) {
-      const position = pageNo * file.pageBytes
-      const count = await readAsFarAsPossible(() => file.file.read(bytes, position))
+      const count = await readAsFarAsPossible(() => file.read(bytes, pageNo))
       if (count === bytes.length && file.checkPage(bytes, pageNo) === undefined) proven += count
     }
     if (proven > bestBytes) {

@@ -22,7 +22,7 @@ import {
 } from '../../page/read.js'
 import { BtreeBackend } from './btree-backend.js'
 import { dataFileName, pageHeaderBytes } from './format.js'
-import { joined, type KeyRange } from './key-gaps.js'
+import { joined, type KeySpan } from './key-gaps.js'
 import { NodeContent } from './node-content.js'
 import { readExtentRef } from './node.js'
 import { Slab } from './page-memory.js'
@@ -31,7 +31,7 @@ import { SalvageSource } from './salvage-source.js'
 
 /** Dirty bytes at which what was rebuilt so far is written. */
 const persistDirtyBytes = 64 << 20
-const everything: KeyRange = { low: undefined, high: undefined }
+const everything: KeySpan = { low: undefined, high: undefined }
 
 /**
  * Rebuilds a tree from whatever of a data file proves itself. The result stands at the sequence
@@ -197,7 +197,7 @@ function logSynced(): Promise<void> {
   return Promise.resolve()
 }
 
-function contains({ low, high }: KeyRange, key: Uint8Array): boolean {
+function contains({ low, high }: KeySpan, key: Uint8Array): boolean {
   const isBehindLow = low === undefined || compareBytes(key, low) >= 0
   return isBehindLow && (high === undefined || compareBytes(key, high) < 0)
 }

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { firstDataPage } from '../../../dist/backends/btree/format.js'
 import { Freelist } from '../../../dist/backends/btree/freelist.js'
-import { KeyGaps, type KeyRange } from '../../../dist/backends/btree/key-gaps.js'
+import { KeyGaps, type KeySpan } from '../../../dist/backends/btree/key-gaps.js'
 import { PageBitmap } from '../../../dist/backends/btree/page-bitmap.js'
 import { ViewHolds } from '../../../dist/backends/btree/view-holds.js'
 import { SeededRandom } from '../../../dist/base/random.js'
@@ -156,6 +156,6 @@ function keyOf(number: number | undefined) {
   return number === undefined ? undefined : Buffer.of(number)
 }
 
-function isIn({ low, high }: KeyRange, key: number): boolean {
+function isIn({ low, high }: KeySpan, key: number): boolean {
   return (low === undefined || low[0] <= key) && (high === undefined || key < high[0])
 }

@@ -2,7 +2,7 @@ import { expect } from 'vitest'
 
 import type { BackendContext, Cursor, EntryChunk } from '../../../dist/backend/backend.js'
 import { BtreeBackend } from '../../../dist/backends/btree/btree-backend.js'
-import { extentPages } from '../../../dist/backends/btree/node-content.js'
+import { extentPages } from '../../../dist/backends/btree/format.js'
 import { checkTree } from '../../../dist/backends/btree/tree-check.js'
 import { compareBytes } from '../../../dist/base/bytes.js'
 import { systemClock } from '../../../dist/base/clock.js'
