@@ -74,8 +74,6 @@ export class Log {
   #wasBusy = false
   #isClosed = false
 
-  groups = 0
-
   constructor(context: LogContext, writer: LogWriter, stock: SegmentStock) {
     this.#context = context
     this.#writer = writer
@@ -217,8 +215,7 @@ export class Log {
       segments: writer.segments.live.length,
       spares: this.#stock.spareCount,
       switches: writer.switches,
-      poisonSwitches: writer.poisonSwitches,
-      groups: this.groups
+      poisonSwitches: writer.poisonSwitches
     }
   }
 
@@ -364,7 +361,6 @@ export class Log {
   }
 
   #afterGroup(): void {
-    this.groups++
     if (!this.#running) this.#writer.settle(this.#releasedSeq)
     this.#scheduleWatermark()
   }
