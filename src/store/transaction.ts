@@ -1,4 +1,4 @@
-import { compareBytes } from '../base/bytes.js'
+import { asBuffer, compareBytes } from '../base/bytes.js'
 import type { BatchOperation, ByteRange } from '../batch/batch.js'
 import { KintsugiError } from '../errors.js'
 import { checkOptionNames, type Durability } from '../options.js'
@@ -236,7 +236,7 @@ class OwnWrites {
 }
 
 function textOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1')
+  return asBuffer(key).toString('latin1')
 }
 
 function bytesOf(text: string): Buffer {
