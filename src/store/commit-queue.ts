@@ -1,4 +1,3 @@
-import { asBuffer } from '../base/bytes.js'
 import {
   encodeBatch,
   operationHeaderBytes,
@@ -12,6 +11,7 @@ import { KintsugiError } from '../errors.js'
 import type { Durability } from '../options.js'
 import type { Staged } from '../wal/staging.js'
 import { GroupWriter, type GroupWriterParts } from './group-writer.js'
+import { Stall } from './stall.js'
 import { WaitingCommits, type WaitingCommit } from './waiting-commits.js'
 
 /**
@@ -23,14 +23,15 @@ export class CommitQueue {
   readonly #parts: GroupWriterParts
   readonly #writer: GroupWriter
   readonly #waiting: WaitingCommits
+  readonly #stall: Stall
   #pumping = false
-  #stalledSince: number | undefined
   #hold = false
 
   constructor(parts: GroupWriterParts) {
     this.#parts = parts
     this.#writer = new GroupWriter(parts, () => this.#pump())
     this.#waiting = new WaitingCommits(parts.backend, () => this.#pump())
+    this.#stall = new Stall('pending-bytes', parts.clock, parts.telemetry)
   }
 
   /** The error that made the queue refuse writes, if one did. */
@@ -177,7 +178,7 @@ export class CommitQueue {
       return Promise.reject(asError(error))
     }
     if (prepared) return this.#writer.add(staged, operations, durability)
-    const payload = Buffer.from(asBuffer(buffer.subarray(start, end)))
+    const payload = Buffer.from(buffer.subarray(start, end))
     log.unstage()
     return this.#wait(payload, operations, durability)
   }
@@ -194,36 +195,23 @@ export class CommitQueue {
         this.#waiting.shift()
         this.#admit(next)
       }
-      if (this.#waiting.size === 0) this.#endStall()
+      if (this.#waiting.size === 0) this.#stall.end()
     } finally {
       this.#pumping = false
     }
   }
 
   #isFull(next: WaitingCommit): boolean {
-    const { log, options, clock, telemetry } = this.#parts
+    const { log, options } = this.#parts
     const bytes = log.unsyncedBytes
     if (bytes === 0 || bytes + next.payload.length <= options.maxPendingBytes) return false
-    if (this.#stalledSince === undefined) {
-      this.#stalledSince = clock.now()
-      telemetry.counters.stalls++
-      telemetry.emit('stall', { reason: 'pending-bytes', bytes })
-    }
+    this.#stall.begin(bytes)
     // Unsynced `os` or `memory` commits alone fill the bound: nothing else would call back.
     if (this.#writer.isIdle) {
       const resume = (): void => this.#pump()
       this.syncLog().then(resume, resume)
     }
     return true
-  }
-
-  #endStall(): void {
-    if (this.#stalledSince === undefined) return
-    const { clock, telemetry } = this.#parts
-    const durationMs = clock.now() - this.#stalledSince
-    this.#stalledSince = undefined
-    telemetry.counters.stallMs += durationMs
-    telemetry.emit('stall-end', { durationMs })
   }
 
   /** A prepared commit gets its place in the log, unless its transaction no longer holds. */

@@ -361,7 +361,8 @@ function assemble(
       lastSeq,
       onApplied: () => persister.check()
     })
-    const persister = new Persister(backend, log, queue, identityFile, clock, telemetry, options)
+    const parts = { backend, log, queue, identityFile, clock, telemetry, options }
+    const persister = new Persister(parts)
     writer = { log, queue, persister }
   }
   const store = new Store({

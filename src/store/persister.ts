@@ -5,6 +5,7 @@ import type { Telemetry } from '../telemetry/telemetry.js'
 import type { Log } from '../wal/log.js'
 import type { CommitQueue } from './commit-queue.js'
 import type { IdentityFile } from './identity.js'
+import { Stall } from './stall.js'
 
 /** A failed persist is tried again after this long, twice as long each further time. */
 const retryDelayMs = 1000
@@ -12,11 +13,30 @@ const maxRetryDelayMs = 60_000
 /** How often the triggers are looked at; cheap, and off the path of a write. */
 const pollIntervalMs = 50
 
+/** What the persister works with. */
+export interface PersisterParts {
+  readonly backend: Backend
+  readonly log: Log
+  readonly queue: CommitQueue
+  readonly identityFile: IdentityFile
+  readonly clock: Clock
+  readonly telemetry: Telemetry
+  readonly options: ResolvedOptions
+}
+
 /**
  * Decides when the backend persists, and retires the log behind it. A persist starts by dirty
  * bytes, log bytes or time; beyond twice the dirty bytes, commits wait for it.
  */
 export class Persister {
+  readonly #backend: Backend
+  readonly #log: Log
+  readonly #queue: CommitQueue
+  readonly #identityFile: IdentityFile
+  readonly #clock: Clock
+  readonly #telemetry: Telemetry
+  readonly #options: ResolvedOptions
+  readonly #stall: Stall
   /** A persist under way, or what keeps one from starting. */
   #running: Promise<number> | undefined
   #lastPersistMs: number
@@ -24,19 +44,18 @@ export class Persister {
   #failures = 0
   #notBeforeMs = 0
   #timer: Timer | undefined
-  #stalledSince: number | undefined
   #closed = false
 
-  constructor(
-    private readonly backend: Backend,
-    private readonly log: Log,
-    private readonly queue: CommitQueue,
-    private readonly identity: IdentityFile,
-    private readonly clock: Clock,
-    private readonly telemetry: Telemetry,
-    private readonly options: ResolvedOptions
-  ) {
-    this.#lastPersistMs = clock.now()
+  constructor(parts: PersisterParts) {
+    this.#backend = parts.backend
+    this.#log = parts.log
+    this.#queue = parts.queue
+    this.#identityFile = parts.identityFile
+    this.#clock = parts.clock
+    this.#telemetry = parts.telemetry
+    this.#options = parts.options
+    this.#stall = new Stall('dirty-bytes', parts.clock, parts.telemetry)
+    this.#lastPersistMs = parts.clock.now()
     this.#schedule()
   }
 
@@ -75,41 +94,41 @@ export class Persister {
   }
 
   async #persist(): Promise<number> {
-    const startedMs = this.clock.now()
+    const startedMs = this.#clock.now()
     this.#lastPersistMs = startedMs
-    this.#logBytesAtPersist = this.log.committedBytes
+    this.#logBytesAtPersist = this.#log.committedBytes
     try {
-      const seq = await this.backend.persist((frozen) => this.#syncLog(frozen))
+      const seq = await this.#backend.persist((frozen) => this.#syncLog(frozen))
       await this.#retire()
       this.#failures = 0
-      this.telemetry.counters.persists++
-      this.telemetry.emit('persist', { seq, durationMs: this.clock.now() - startedMs })
+      this.#telemetry.counters.persists++
+      this.#telemetry.emit('persist', { seq, durationMs: this.#clock.now() - startedMs })
       return seq
     } catch (error) {
       this.#failures++
-      this.telemetry.counters.persistFailures++
+      this.#telemetry.counters.persistFailures++
       const delayMs = Math.min(retryDelayMs * 2 ** (this.#failures - 1), maxRetryDelayMs)
-      this.#notBeforeMs = this.clock.now() + delayMs
-      this.telemetry.emit('persist-failed', { error: error as Error })
+      this.#notBeforeMs = this.#clock.now() + delayMs
+      this.#telemetry.emit('persist-failed', { error: error as Error })
       throw error
     }
   }
 
   async #syncLog(seq: number): Promise<void> {
-    if (this.log.syncedSeq < seq) await this.queue.syncLog()
+    if (this.#log.syncedSeq < seq) await this.#queue.syncLog()
   }
 
   /** First the statement that the log may be missing, durable; then the log (rules S2, B1). */
   async #retire(): Promise<void> {
-    const floor = this.log.floorFor(this.backend.retirableSeq)
-    const { log } = this.identity.current
+    const floor = this.#log.floorFor(this.#backend.retirableSeq)
+    const { log } = this.#identityFile.current
     if (floor.segment <= log.floor.segment) return
-    await this.identity.update({ log: { ...log, floor }, syncedSeq: this.log.syncedSeq })
-    await this.log.retire(floor)
+    await this.#identityFile.update({ log: { ...log, floor }, syncedSeq: this.#log.syncedSeq })
+    await this.#log.retire(floor)
   }
 
   #schedule(): void {
-    this.#timer = this.clock.after(pollIntervalMs, () => {
+    this.#timer = this.#clock.after(pollIntervalMs, () => {
       this.check()
       if (!this.#closed) this.#schedule()
     })
@@ -117,36 +136,32 @@ export class Persister {
 
   /** Looks at the triggers; called after every group of commits and now and then. */
   check(): void {
-    if (this.#closed || this.backend.appliedSeq === this.backend.durableSeq) return
-    const nowMs = this.clock.now()
-    const { persistDirtyBytes, persistWalBytes, persistIntervalMs } = this.options
-    const dirty = this.backend.dirtyBytes
-    if (dirty > 2 * persistDirtyBytes && this.#failures === 0) this.#stall(dirty)
+    if (this.#closed || this.#backend.appliedSeq === this.#backend.durableSeq) return
+    const nowMs = this.#clock.now()
+    const { persistDirtyBytes, persistWalBytes, persistIntervalMs } = this.#options
+    const dirty = this.#backend.dirtyBytes
+    if (dirty > 2 * persistDirtyBytes && this.#failures === 0) this.#holdWrites(dirty)
     const due =
       dirty >= persistDirtyBytes ||
-      this.log.committedBytes - this.#logBytesAtPersist >= persistWalBytes ||
+      this.#log.committedBytes - this.#logBytesAtPersist >= persistWalBytes ||
       nowMs - this.#lastPersistMs >= persistIntervalMs
     if (!due || this.#running !== undefined || nowMs < this.#notBeforeMs) return
     this.persist().catch(() => undefined) // reported by the event; tried again after a delay
   }
 
-  #stall(bytes: number): void {
-    if (this.#stalledSince !== undefined) return
-    this.#stalledSince = this.clock.now()
-    this.telemetry.counters.stalls++
-    this.telemetry.emit('stall', { reason: 'dirty-bytes', bytes })
-    this.queue.hold(true)
+  #holdWrites(dirtyBytes: number): void {
+    if (this.#stall.isOn) return
+    this.#stall.begin(dirtyBytes)
+    this.#queue.hold(true)
   }
 
+  /** Lets writes go on, where they wait and there is room; or where persisting fails anyway. */
   #relieve(): void {
-    if (this.#stalledSince === undefined) return
-    if (this.#failures === 0 && this.backend.dirtyBytes > 2 * this.options.persistDirtyBytes) {
+    if (!this.#stall.isOn) return
+    if (this.#failures === 0 && this.#backend.dirtyBytes > 2 * this.#options.persistDirtyBytes) {
       return
     }
-    const durationMs = this.clock.now() - this.#stalledSince
-    this.#stalledSince = undefined
-    this.telemetry.counters.stallMs += durationMs
-    this.telemetry.emit('stall-end', { durationMs })
-    this.queue.hold(false)
+    this.#stall.end()
+    this.#queue.hold(false)
   }
 }
