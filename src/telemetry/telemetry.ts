@@ -7,8 +7,9 @@ export interface RecoverySummary {
   readonly created: boolean
   /** True when the last close was clean: nothing had to be replayed from doubtful bytes. */
   readonly clean: boolean
-  /** Commits replayed from the log, and their bytes. */
+  /** Commits replayed from the log. */
   readonly replayedCommits: number
+  /** Bytes of the log that were read for it, those of commits that were not needed included. */
   readonly replayedBytes: number
   /** Last sequence number of the store after opening. */
   readonly seq: number
