@@ -118,24 +118,30 @@ async function createStore(opening: Opening): Promise<Store> {
   vfs.mkdirSync(`${path}/${walName}`)
   const backend = await kind.create(contextOf(opening, directory, storeId, 1))
   const named: { file: IdentityFile | undefined } = { file: undefined }
-  const log = await createLog(logContextOf(opening, storeId, named))
-  await vfs.syncDirectory(path)
-  const identity: Identity = {
-    generation: 0,
-    storeId: storeId.toString('hex'),
-    backend: kind.name,
-    format,
-    dataGeneration: 1,
-    epoch: 1,
-    syncedSeq: 0,
-    log: { floor: log.floorFor(0), activeSegment: log.floorFor(0).segment, cleanMark: undefined },
-    features: 0
+  let log: Log | undefined
+  try {
+    log = await createLog(logContextOf(opening, storeId, named))
+    await vfs.syncDirectory(path)
+    const floor = log.floorFor(0)
+    const identityFile = await IdentityFile.create(vfs, path, checksum, {
+      generation: 0,
+      storeId: storeId.toString('hex'),
+      backend: kind.name,
+      format,
+      dataGeneration: 1,
+      epoch: 1,
+      syncedSeq: 0,
+      log: { floor, activeSegment: floor.segment, cleanMark: undefined },
+      features: 0
+    })
+    named.file = identityFile
+    await endCreation(vfs, path)
+    const recovery = { ...newStore, durationMs: clock.now() - opening.startedMs }
+    return assemble(opening, identityFile, backend, log, recovery)
+  } catch (error) {
+    await abandon(backend, log)
+    throw error
   }
-  const identityFile = await IdentityFile.create(vfs, path, checksum, identity)
-  named.file = identityFile
-  await endCreation(vfs, path)
-  const recovery = { ...newStore, durationMs: clock.now() - opening.startedMs }
-  return assemble(opening, identityFile, backend, log, recovery)
 }
 
 const newStore: Omit<RecoverySummary, 'durationMs'> = {
@@ -166,7 +172,12 @@ async function openExisting(opening: Opening): Promise<Store> {
   const directory = dataDirectory(path, loaded.identity)
   if (vfs.statSync(directory) === undefined) throw missingData(directory)
   const { backend, log, report, statement } = await recover(opening, identityFile, directory)
-  if (log !== undefined) await identityFile.update(statement)
+  try {
+    if (log !== undefined) await identityFile.update(statement)
+  } catch (error) {
+    await abandon(backend, log)
+    throw error
+  }
   const recovery: RecoverySummary = {
     created: false,
     clean: report.clean,
@@ -383,6 +394,11 @@ function assemble(
   // Listeners can only be there once the caller has the store.
   setImmediate(() => telemetry.emit('recovery', recovery))
   return store
+}
+
+/** Gives back the files of an opening that failed; its error says more than one of closing them. */
+async function abandon(backend: Backend, log: Log | undefined): Promise<void> {
+  await Promise.allSettled([log?.close({ clean: false }), backend.close()])
 }
 
 /** Ends log, backend and lock, in this order; the first failure is reported after all of it. */

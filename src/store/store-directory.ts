@@ -70,8 +70,11 @@ export async function beginCreation(vfs: Vfs, path: string): Promise<void> {
   const names = vfs.readdirSync(path)
   if (!names.includes(creatingName)) {
     const marker = await vfs.open(`${path}/${creatingName}`, 'create')
-    await marker.datasync()
-    await marker.close()
+    try {
+      await marker.datasync()
+    } finally {
+      await marker.close()
+    }
   }
   // The marker is durable before anything it explains; once more after an interrupted creation.
   await vfs.syncDirectory(path)

@@ -84,7 +84,7 @@ export class LogWriter {
     const blank = yield* this.#stock.take(0)
     const { boundary, syncedSeq } = this.queue
     const segment = this.#maker.make(blank, SegmentLink.first, boundary, syncedSeq)
-    yield* perform(segment.file.writeAndDatasync(segment.headerBytes, 0))
+    yield* this.#writeHeader(segment)
     this.#enter(segment)
     this.queue.markSynced(this.queue.placedMark())
   }
@@ -205,16 +205,23 @@ export class LogWriter {
       const end = queue.segmentEnd()
       this.#successor = this.#maker.make(blank, SegmentLink.sealed, end, queue.syncedSeq)
     }
-    const { file, headerBytes } = this.#successor
     try {
-      yield* perform(file.writeAndDatasync(headerBytes, 0))
+      yield* this.#writeHeader(this.#successor)
     } catch (error) {
-      this.segments.abandon(file)
       this.#successor = undefined
       throw error
     }
     queue.placeSeal(this.#successor.header)
     this.#isSealed = true
+  }
+
+  *#writeHeader({ file, headerBytes }: OpenSegment): Procedure<void> {
+    try {
+      yield* perform(file.writeAndDatasync(headerBytes, 0))
+    } catch (error) {
+      this.segments.abandon(file)
+      throw error
+    }
   }
 
   /** Second half: the seal is synced with all that stands before it, then the successor begins. */
