@@ -177,6 +177,7 @@ export class Preparer {
       const region = memory.baseOf(frame) + pageHeaderBytes
       if (level === 0) {
         range.end()
+        tree.hints.note(start, pageNo)
         if (!tree.content.longKeysSeen) return true
         return this.#visitLongKeys(slab, region, bytes, start, end, wait)
       }

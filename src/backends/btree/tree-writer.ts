@@ -58,6 +58,7 @@ export class TreeWriter {
     else if (reader.kind === OperationKind.delete) this.delete(bytes, keyStart, keyEnd)
     else {
       const upper = reader.flags & ClearFlags.noUpper ? undefined : bytes.subarray(keyEnd, valueEnd)
+      this.#tree.hints.forget()
       this.#rangeCut.clear(
         bytes.subarray(keyStart, keyEnd),
         (reader.flags & ClearFlags.lowerExcluded) !== 0,
@@ -96,6 +97,7 @@ export class TreeWriter {
     this.#editor.remove(slab, region, found, found + 1)
     tree.entries--
     if (freeBytes(slab, region) <= this.balancer.sparseFreeBytes) return
+    tree.completePath(bytes, keyStart, keyEnd)
     this.balancer.relieve(0)
     tree.range.forget()
   }
@@ -161,6 +163,7 @@ export class TreeWriter {
           return
         }
       }
+      tree.completePath(bytes, keyStart, keyEnd)
       balancer.makeRoom(bytes, keyStart, keyEnd, isFirst)
       tree.range.forget()
     }

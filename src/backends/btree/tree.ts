@@ -1,6 +1,7 @@
 import { PageEditor } from '../../page/edit.js'
-import { entryAt, searchPage } from '../../page/read.js'
-import { maxLevel, pageHeaderBytes } from './format.js'
+import { entryAt, entryCount, searchPage } from '../../page/read.js'
+import { PageHeader, maxLevel, pageHeaderBytes } from './format.js'
+import { LeafHints } from './leaf-hints.js'
 import { LeafRange } from './leaf-range.js'
 import type { NodeContent } from './node-content.js'
 import { NodeLayout, childAt } from './node.js'
@@ -27,6 +28,9 @@ export class Tree {
   readonly pathIndex = new Int32Array(maxLevel + 1)
   /** Where the path ends; forgotten by whoever changes more than the entries of the leaf there. */
   readonly range: LeafRange
+  readonly hints = new LeafHints()
+  /** Of the path only its leaf is known; see `find`. */
+  #isLeafOnly = false
 
   constructor(pager: Pager, reader: TreeReader, content: NodeContent) {
     this.pager = pager
@@ -71,11 +75,33 @@ export class Tree {
     return ((frame & memory.slabMask) << memory.pageShift) + pageHeaderBytes
   }
 
-  /** `descend`, without the way down where the path ends at the right leaf already. */
+  /**
+   * `descend`, without the way down where the leaf is known. Then the path may consist of the leaf
+   * alone, which is this generation's own: before anything above it is needed, `completePath`.
+   */
   find(key: Uint8Array, start: number, end: number): number {
-    if (!this.range.holds(key, start, end)) return this.descend(key, start, end)
+    if (this.range.holds(key, start, end))
+      return this.#searchLeaf(this.pathPage[0], key, start, end)
+    const hint = this.hints.at(start)
+    if (!this.#isOwnLeaf(hint)) return this.descend(key, start, end)
+    const found = this.#searchLeaf(hint, key, start, end)
+    // Between two keys of a leaf, or equal to one, belongs nothing that is not the leaf's.
+    const count = entryCount(this.slabOf(hint), this.regionOf(hint))
+    if (found < 0 && (found === -1 || ~found === count)) return this.descend(key, start, end)
+    this.range.forget()
+    this.pathPage[0] = hint
+    this.#isLeafOnly = true
+    return found
+  }
+
+  /** Makes the path whole that `find` may have left with its leaf alone. */
+  completePath(key: Uint8Array, start: number, end: number): void {
+    if (this.#isLeafOnly) this.descend(key, start, end)
+  }
+
+  #searchLeaf(leaf: number, key: Uint8Array, start: number, end: number): number {
     const memory = this.memory
-    const frame = memory.pageTable[this.pathPage[0]]
+    const frame = memory.pageTable[leaf]
     const slab = memory.slabs[frame >> memory.slabShift]
     const region = ((frame & memory.slabMask) << memory.pageShift) + pageHeaderBytes
     const found = searchPage(slab, region, key, start, end, this.reader.tails)
@@ -83,11 +109,26 @@ export class Tree {
     return found
   }
 
+  /**
+   * Whether a page is a leaf of this tree and of this generation. What is in memory with this
+   * generation is in the tree, unless it was cut off with a range, which makes hints forgotten.
+   * Pages with long keys might have to be read for a hint that is wrong: then there are none.
+   */
+  #isOwnLeaf(pageNo: number): boolean {
+    const memory = this.memory
+    const frame = memory.pageTable[pageNo]
+    if (!(frame >= 0) || memory.generationOf[pageNo] !== this.pager.generation) return false
+    const slab = memory.slabs[frame >> memory.slabShift]
+    const base = (frame & memory.slabMask) << memory.pageShift
+    return slab.u8[base + PageHeader.level] === 0 && !this.content.longKeysSeen
+  }
+
   /** Goes down to the leaf for the key and returns what `searchPage` said there. */
   descend(key: Uint8Array, start: number, end: number): number {
     const { memory, range } = this
     const tails = this.reader.tails
     range.begin()
+    this.#isLeafOnly = false
     let pageNo = this.root
     let sums = 0
     let slab: Slab | undefined
