@@ -99,7 +99,18 @@ export class TreeReader {
   tryGet(root: number, height: number, key: Uint8Array): Buffer | undefined | null {
     const found = this.tryFind(root, height, key)
     if (found === Lookup.absent) return undefined
-    return found === Lookup.notResident ? null : this.#tryValue(this.foundSlab!, this.foundEntry)
+    return found === Lookup.notResident ? null : this.tryValue(this.foundSlab!, this.foundEntry)
+  }
+
+  /** The value of an entry that a lookup found; null where `loadMissing` has to come first. */
+  tryValue(slab: Slab, entry: number): Buffer | null {
+    const word = slab.u32[entry >>> 2]
+    const at = entry + valueOffset(word)
+    if (!hasLongValue(word)) return this.pool.copy(slab, at, inlineValueBytes(word))
+    const ref = readExtentRef(slab, at)
+    if (this.#overflow.tryLoad(ref)) return this.#overflow.tryRead(ref.page)
+    this.missingExtent = ref
+    return null
   }
 
   /**
@@ -183,15 +194,5 @@ export class TreeReader {
     if (!hasLongValue(word)) return this.pool.copy(slab, at, inlineValueBytes(word))
     const ref = readExtentRef(slab, at)
     return this.#overflow.readSync(ref.page, ref.sizeBytes, ref.sumLow, ref.sumHigh)
-  }
-
-  #tryValue(slab: Slab, entry: number): Buffer | null {
-    const word = slab.u32[entry >>> 2]
-    const at = entry + valueOffset(word)
-    if (!hasLongValue(word)) return this.pool.copy(slab, at, inlineValueBytes(word))
-    const ref = readExtentRef(slab, at)
-    if (this.#overflow.tryLoad(ref)) return this.#overflow.tryRead(ref.page)
-    this.missingExtent = ref
-    return null
   }
 }

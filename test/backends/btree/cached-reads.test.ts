@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 
 import { BtreeBackend } from '../../../dist/backends/btree/btree-backend.js'
+import { SeededRandom } from '../../../dist/base/random.js'
 import { encodeBatch } from '../../../dist/batch/batch.js'
 import type { FaultPlan } from '../../../dist/vfs/fault-plan.js'
 import { FaultVfs } from '../../../dist/vfs/fault-vfs.js'
@@ -12,7 +13,7 @@ const entryCount = 6000
 const dataFile = '/tree/tree.pages'
 
 /** A tree that was just opened, all of whose pages the operating system has in memory. */
-async function coldPair(cacheBytes = 64 * 2 ** 20): Promise<Pair> {
+async function coldPair(cacheBytes = 64 * 2 ** 20, longKey = true): Promise<Pair> {
   const pair = await Pair.create({ cachedReads: 'all', cacheBytes })
   const puts = Array.from({ length: entryCount }, (_, i) => {
     return {
@@ -22,7 +23,7 @@ async function coldPair(cacheBytes = 64 * 2 ** 20): Promise<Pair> {
     } as const
   })
   await pair.apply(puts)
-  await pair.put(Buffer.alloc(3000, 'a long key '), 'its value')
+  if (longKey) await pair.put(Buffer.alloc(3000, 'a long key '), 'its value')
   await pair.reopen()
   return pair
 }
@@ -71,6 +72,24 @@ describe('pages that the operating system has in memory', () => {
       view.close()
     }
     await pair.backend.close()
+  })
+
+  test('answer lookups of many keys while they push each other out of a small cache', async () => {
+    const pair = await coldPair(2 ** 18, false)
+    const { backend, model } = pair
+    const random = new SeededRandom(7)
+    for (let round = 0; round < 60; round++) {
+      // Of those that go down side by side, the first half is loaded over leaves of the second.
+      const keys = Array.from({ length: 64 }, () => keyOf(random.below(entryCount)))
+      for (const key of keys.slice(32)) backend.getSync(key)
+      const got = backend.tryGetMany(keys)
+      got.forEach((value, i) => {
+        if (value !== null) expect(value).toEqual(model.get(keys[i]))
+      })
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await pair.check()
+    await backend.close()
   })
 
   test('let a batch be prepared at once, and stay until it is applied', async () => {
