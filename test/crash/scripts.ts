@@ -53,6 +53,13 @@ export async function mixedDurability(script: Script): Promise<void> {
     script.start(puts(script, `f${i}/`, 1, 60), 'os')
     await script.settled()
     if (i % 3 === 2) await script.pass(150)
+    if (i % 4 === 2) {
+      // The log has to be synced before the backend's pages are (rule W8).
+      await script.step(`persist ${i}`)
+      script.start(puts(script, `g${i}/`, 2, 300), 'memory')
+      script.start(puts(script, `h${i}/`, 1, 200), 'os')
+      await script.persist()
+    }
   }
   await script.step('flush')
   await script.flush()
