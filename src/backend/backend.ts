@@ -184,8 +184,6 @@ export interface BackendContext {
   readonly readOnly: boolean
   /** Epoch of this opening: rises with every recovery (rule F4). */
   readonly epoch: number
-  /** True when the last close was not clean: what was read may not be durable (rule F4). */
-  readonly recovering: boolean
 }
 
 /** A kind of backend, as the registry knows it. */

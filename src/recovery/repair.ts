@@ -1,4 +1,5 @@
 import type {
+  Backend,
   BackendKind,
   DamagedRange,
   Finding,
@@ -24,6 +25,7 @@ import {
   refuseDirectory,
   removeTree
 } from '../store/store-directory.js'
+import type { Log } from '../wal/log.js'
 import type { LogLoss } from '../wal/witness.js'
 
 /** What a repair did, or with `dryRun` would do. Also kept in the store as `recovery/…json`. */
@@ -189,11 +191,7 @@ class Repair {
       if (replaced !== undefined) removeTree(vfs, this.#target)
       return undefined
     }
-    const synced = (): Promise<void> => Promise.resolve() // recovery has synced the log already
-    await backend.persist(synced)
-    await backend.persist(synced)
-    const remaining = await backend.verify('comprehensive', this.progress)
-    await backend.close()
+    const remaining = await this.#persistAndVerify(backend, log)
     const cleanMark = await log.close({ clean: true })
     const damaged = remaining.find(({ severity }) => severity === 'error')
     if (damaged !== undefined) {
@@ -209,6 +207,21 @@ class Repair {
     const witness = { ...(statement.log ?? this.#identity.log), cleanMark }
     await this.#identityFile.update({ ...statement, log: witness, dataGeneration: generation })
     return replaced === undefined ? undefined : this.#quarantine(replaced)
+  }
+
+  /** Closes the backend, and where it fails the log as well: the lock goes next. */
+  async #persistAndVerify(backend: Backend, log: Log): Promise<Finding[]> {
+    const synced = (): Promise<void> => Promise.resolve() // recovery has synced the log already
+    try {
+      await backend.persist(synced)
+      await backend.persist(synced)
+      return await backend.verify('comprehensive', this.progress)
+    } catch (error) {
+      await log.close({ clean: false })
+      throw error
+    } finally {
+      await backend.close()
+    }
   }
 
   async #quarantine(replaced: string): Promise<string | undefined> {

@@ -291,8 +291,7 @@ export function contextOf(
     clock,
     options: { ...options, ...format },
     readOnly: options.readOnly,
-    epoch,
-    recovering: true
+    epoch
   }
 }
 

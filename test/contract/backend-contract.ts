@@ -206,8 +206,7 @@ async function created(name: BackendName) {
     clock: new TestClock(),
     options: resolveOptions({ pageBytes: 4096, cacheBytes: 1024 * 1024 }),
     readOnly: false,
-    epoch: 1,
-    recovering: false
+    epoch: 1
   }
   const backend = await (await loadBackend(name)).create(context)
   return { vfs, context, backend }
@@ -215,7 +214,7 @@ async function created(name: BackendName) {
 
 async function opened(name: BackendName, vfs: MemVfs, context: BackendContext): Promise<Backend> {
   const { epoch } = context
-  const again = { ...context, vfs, epoch: epoch + 1, recovering: true }
+  const again = { ...context, vfs, epoch: epoch + 1 }
   return (await loadBackend(name)).open(again)
 }
 

@@ -277,7 +277,7 @@ export class BtreeBackend implements Backend {
 }
 
 function pagerOptions(context: BackendContext, content: NodeContent): PagerOptions {
-  const { vfs, directory, storeId, checksum, epoch, recovering, readOnly, options } = context
+  const { vfs, directory, storeId, checksum, epoch, readOnly, options } = context
   const { pageBytes, cacheBytes } = options
   return {
     vfs,
@@ -289,7 +289,6 @@ function pagerOptions(context: BackendContext, content: NodeContent): PagerOptio
     cacheBytes,
     slabBytes: Math.min(maxSlabBytes, cacheBytes),
     epoch,
-    recovering,
     readOnly
   }
 }

@@ -27,11 +27,9 @@ export interface PagerOptions {
   readonly pageBytes: number
   /** Budget for clean pages and cached extents. */
   readonly cacheBytes: number
-  /** Granularity in which memory is taken; 32 MiB unless a test wants less. */
+  /** Granularity in which memory is taken; 4 MiB unless a test wants less. */
   readonly slabBytes: number
   readonly epoch: number
-  /** The last close was not clean (rule F4). */
-  readonly recovering: boolean
   readonly readOnly: boolean
 }
 
@@ -93,7 +91,7 @@ export async function openDataFile(options: PagerOptions): Promise<OpenedFile> {
 }
 
 async function open(options: PagerOptions, vfsFile: VfsFile): Promise<OpenedFile> {
-  const { storeId, checksum, epoch, readOnly, recovering } = options
+  const { storeId, checksum, epoch, readOnly } = options
   const decoded = await readMetas(vfsFile, options)
   const metas = newestFirst(decoded.flatMap((slot) => (slot.kind === 'valid' ? [slot.meta] : [])))
   const notes = decoded.flatMap((slot, index) =>
@@ -109,7 +107,8 @@ async function open(options: PagerOptions, vfsFile: VfsFile): Promise<OpenedFile
   const abandoned = abandonedSince(meta, chosen.unusable, epoch)
   const slots = new MetaSlots(file, storeId, checksum, meta, other)
   let lastPersistNo = Math.max(...metas.map((candidate) => candidate.persistNo))
-  if (!readOnly && recovering) await slots.rewriteNewest()
+  // What was read may not be durable, even behind a clean close, which a failed persist is part of.
+  if (!readOnly) await slots.rewriteNewest()
   if (!readOnly && other === undefined) {
     // The other slot may yet come back with a state whose pages are about to be reused: overwrite
     // it first. A number is skipped, because a torn one may have carried the next.

@@ -55,7 +55,7 @@ async function history(context: HistoryContext<PersistedState>, seed: number): P
 async function check(clone: MemVfs, context: CheckContext<PersistedState>): Promise<void> {
   if (context.acknowledged.length === 0) return
   const epoch = 2 + context.depth
-  const tree = await ToyTree.open(toyOptions(clone, { recovering: true, epoch }), height)
+  const tree = await ToyTree.open(toyOptions(clone, { epoch }), height)
   const fact = context.attempted.find(({ seq }) => seq === tree.appliedSeq)
   expect(fact, `a state of sequence ${tree.appliedSeq}`).toBeDefined()
   expect(tree.appliedSeq).toBeGreaterThanOrEqual(context.acknowledged.at(-1)!.seq)

@@ -151,7 +151,7 @@ describe('a damaged page', () => {
     const { rootPage } = before
     await before.pager.close()
     zeroBlock(disk, path, rootPage * pageBytes, pageBytes)
-    const tree = await ToyTree.open(toyOptions(disk, { epoch: 2, recovering: true }))
+    const tree = await ToyTree.open(toyOptions(disk, { epoch: 2 }))
     expect(tree.read()).toEqual(models[0])
     expect(tree.pager.openNotes.join()).toContain(`page ${rootPage}`)
     expect(tree.pager.retirableSeq).toBe(tree.appliedSeq)
@@ -176,7 +176,7 @@ describe('a damaged page', () => {
     const position = before.rootPage * pageBytes
     await before.pager.close()
     zeroBlock(disk, path, position, pageBytes)
-    const first = await ToyTree.open(toyOptions(disk, { epoch: 2, recovering: true }))
+    const first = await ToyTree.open(toyOptions(disk, { epoch: 2 }))
     await first.pager.close()
     disk.medium.overwrite(path, whole.subarray(position, position + pageBytes), position)
     const second = await ToyTree.open(toyOptions(disk, { epoch: 2 }))

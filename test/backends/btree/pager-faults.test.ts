@@ -59,7 +59,7 @@ async function checkAfterPowerCut(run: Run, random: SeededRandom): Promise<void>
   for (const fate of ['nothing', 'everything', random, random] as const) {
     run.crashes++
     const clone = run.disk.crashClone(fate)
-    const tree = await ToyTree.open(toyOptions(clone, { recovering: true, epoch: 2 }))
+    const tree = await ToyTree.open(toyOptions(clone, { epoch: 2 }))
     expect(tree.appliedSeq).toBeGreaterThanOrEqual(run.durableSeq)
     expect(tree.read()).toEqual(run.states.get(tree.appliedSeq))
     expect(await tree.pager.verify('standard', silent)).toEqual([])

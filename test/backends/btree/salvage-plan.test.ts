@@ -146,7 +146,7 @@ describe('a salvage of a damaged file', () => {
       const { rootPage } = lost
       await lost.pager.close()
       zeroBlock(disk, path, rootPage * pageBytes, pageBytes)
-      const tree = await ToyTree.open(toyOptions(disk, { recovering: true, epoch: 2 }))
+      const tree = await ToyTree.open(toyOptions(disk, { epoch: 2 }))
       expect(tree.read()).toEqual(abandoned)
       tree.set(511, 8)
       await tree.persist()

@@ -98,7 +98,6 @@ export function toyOptions(vfs: Vfs, options: Partial<PagerOptions> = {}): Pager
     cacheBytes: 1 << 20,
     slabBytes: 1 << 18,
     epoch: 1,
-    recovering: false,
     readOnly: false,
     ...options
   }

@@ -17,12 +17,11 @@ export const checksum = await Checksum.create()
 export interface Settings {
   pageBytes?: number
   cacheBytes?: number
-  recovering?: boolean
   cachedReads?: CachedReads
 }
 
 export function contextOf(vfs: MemVfs, settings: Settings = {}): BackendContext {
-  const { pageBytes = 4096, cacheBytes = 64 * 2 ** 20, recovering = false } = settings
+  const { pageBytes = 4096, cacheBytes = 64 * 2 ** 20 } = settings
   return {
     vfs,
     directory: '/tree',
@@ -31,8 +30,7 @@ export function contextOf(vfs: MemVfs, settings: Settings = {}): BackendContext 
     clock: systemClock,
     options: { ...resolveOptions({}), pageBytes, cacheBytes },
     readOnly: false,
-    epoch: 1,
-    recovering
+    epoch: 1
   }
 }
 
