@@ -48,6 +48,7 @@ const reasons: Record<string, string> = {
   ENOENT: 'there is no such file or directory',
   EACCES: 'permission denied',
   EPERM: 'permission denied',
+  ENOTDIR: 'it is not a directory',
   EISDIR: 'it is a directory',
   EEXIST: 'it is there already; use --force to replace it',
   ENOSPC: 'the disk is full',

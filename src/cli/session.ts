@@ -47,7 +47,7 @@ export class Host {
     const command = new Command(name)
       .summary(summary)
       .description(summary[0].toUpperCase() + summary.slice(1))
-      .usage(`${usage.slice(name.length + 1)} [options]`)
+      .usage(`${usage} [options]`.slice(name.length + 1))
       .option('--json', 'print the result, or the error, as one JSON document')
       .addOption(
         new Option('--progress <how>', 'progress of long work, on the error stream')

@@ -47,10 +47,10 @@ function noteRecovery(session: Session, recovery: RecoverySummary, readOnly: boo
   for (const warning of warnings) session.note(`warning: ${warning}`)
 }
 
-/** Bytes that the files of a directory take up on disk, its subdirectories included. */
+/** Bytes on disk of a directory's files, its subdirectories included; 0 where there is none. */
 export async function directoryBytes(path: string): Promise<number> {
   let bytes = 0
-  for (const entry of await readdir(path, { recursive: true })) {
+  for (const entry of await readdir(path, { recursive: true }).catch(() => [])) {
     const status = await stat(join(path, entry)).catch(() => undefined)
     if (status?.isFile()) bytes += status.blocks * 512
   }

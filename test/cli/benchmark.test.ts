@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { kintsugiJson, workspace } from './workspace.js'
+import { kintsugi, kintsugiFailure, kintsugiJson, workspace } from './workspace.js'
 
 test('benchmark measures every case and leaves nothing behind', async () => {
   const directory = workspace()
@@ -16,4 +16,11 @@ test('benchmark measures every case and leaves nothing behind', async () => {
   expect(names).toContain('durable put, one writer')
   for (const { perSecond } of measurements) expect(perSecond).toBeGreaterThan(0)
   expect(readdirSync(directory)).toEqual([])
+})
+
+test('a directory that is not there is told in words', async () => {
+  const args = ['benchmark', '--directory', `${workspace()}/absent`]
+  const { code, error } = await kintsugiFailure(args)
+  expect([code, error.code]).toEqual([1, 'CLI_FILE'])
+  expect((await kintsugi(args)).stderr).not.toMatch(/\n\s+at /)
 })

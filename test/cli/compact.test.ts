@@ -1,5 +1,17 @@
 import { expect, test } from 'vitest'
-import { kintsugi, kintsugiJson, lighthouseStore, workspace } from './workspace.js'
+import { kintsugi, kintsugiFailure, kintsugiJson, lighthouseStore, workspace } from './workspace.js'
+
+test('compact counts no log files that are only set aside', async () => {
+  const store = await lighthouseStore(workspace())
+  await kintsugiJson('compact', store)
+  const { diskBytes } = await kintsugiJson('stats', store)
+  expect((await kintsugiJson('compact', store)).bytesBefore).toBe(diskBytes)
+})
+
+test('compact of a path without a store says so', async () => {
+  const { code, error } = await kintsugiFailure(['compact', `${workspace()}/absent`])
+  expect([code, error.code]).toEqual([6, 'KINTSUGI_STORE_MISSING'])
+})
 
 test('compact keeps every entry', async () => {
   const store = await lighthouseStore(workspace())

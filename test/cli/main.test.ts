@@ -32,7 +32,8 @@ test('wrong usage ends with 2 and says what is wrong', async () => {
     [['get'], /missing required argument 'store'/],
     [['scan', 'x', '--lmit', '1'], /unknown option '--lmit'\n.*--limit/],
     [['validate', 'x', '--level', 'deep'], /basic, standard, comprehensive/],
-    [['count', 'x', 'y'], /too many arguments/]
+    [['count', 'x', 'y'], /too many arguments/],
+    [['init', 'x', '--page-bytes', 'abc'], /--page-bytes takes a whole number/]
   ] as const) {
     const { code, stderr } = await kintsugi(args)
     expect(code).toBe(2)

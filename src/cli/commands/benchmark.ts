@@ -5,6 +5,7 @@ import type { Command } from 'commander'
 import { measureAll, type Measurement } from '../benchmark-cases.js'
 import { formatNumber, table } from '../output.js'
 import { wholeNumber } from '../number-options.js'
+import { fileError } from '../cli-error.js'
 import type { Host } from '../session.js'
 
 interface BenchmarkOptions {
@@ -28,7 +29,11 @@ export function benchmarkCommand(host: Host): Command {
     .action(
       host.action<BenchmarkOptions>(async (session, _, options) => {
         const keys = options.keys ?? (options.quick ? quickKeys : defaultKeys)
-        const directory = await mkdtemp(join(options.directory, 'kintsugi-benchmark-'))
+        const directory = await mkdtemp(join(options.directory, 'kintsugi-benchmark-')).catch(
+          (error: unknown) => {
+            throw fileError('make a directory in', options.directory, error)
+          }
+        )
         const progress = session.progress('benchmark')
         let measurements: Measurement[]
         try {

@@ -13,9 +13,9 @@ export function compactCommand(host: Host): Command {
     host.action<RangeOptions>(async (session, [path], options) => {
       const range = parseRange(options)
       const progress = session.progress('compact')
-      let before = 0
+      // Before opening: an open store has log files set aside that are no data.
+      const before = await directoryBytes(path)
       await withStore(session, path, { createIfMissing: false }, async (store) => {
-        before = await directoryBytes(path)
         await store.compact({
           ...range,
           signal: session.signal,

@@ -1,4 +1,5 @@
 import { Option, type Command } from 'commander'
+import { wholeNumber } from '../number-options.js'
 import type { Host } from '../session.js'
 import { withStore } from '../store-access.js'
 
@@ -16,7 +17,11 @@ export function initCommand(host: Host): Command {
     .addOption(
       new Option('--backend <name>', 'how data is kept on disk').choices(['btree']).default('btree')
     )
-    .option('--page-bytes <bytes>', 'size of a page: 4096 to 65536, a power of two', Number)
+    .option(
+      '--page-bytes <bytes>',
+      'size of a page: 4096 to 65536, a power of two',
+      wholeNumber('--page-bytes', 4096)
+    )
     .action(
       host.action<InitOptions>(async (session, [path], { backend, pageBytes }) => {
         const options = {
