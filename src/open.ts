@@ -24,7 +24,7 @@ export interface OpenOptions extends StoreOptions {
   backend?: BackendName
   /** Use the native addon where it is available. Default true. */
   native?: boolean
-  /** File system to use instead of the real one, such as a `MemVfs` for tests. */
+  /** File system to use instead of the real one, for tests. */
   vfs?: Vfs
   /** Source of time, for tests. */
   clock?: Clock
@@ -53,6 +53,10 @@ export async function open<const O extends OpenOptions = Record<never, never>>(
   return store as unknown as Store<Decoded<'keyEncoding', O>, Decoded<'valueEncoding', O>>
 }
 
+const worldNames = ['native', 'vfs', 'clock', 'random'] as const
+const openOptionNames = [...optionNames, 'backend', ...worldNames] as const
+const repairOptionNames = ['dryRun', 'signal', 'onProgress', ...worldNames] as const
+
 /** How to repair. */
 export interface RepairOptions
   extends Pick<OpenOptions, 'native' | 'vfs' | 'clock' | 'random'>, WorkOptions {
@@ -66,6 +70,7 @@ export interface RepairOptions
  * report names every range of keys and every commit that is lost. Rejects like `open`.
  */
 export async function repair(path: string, options: RepairOptions = {}): Promise<RepairReport> {
+  checkOptionNames(options, repairOptionNames)
   const { dryRun = false, signal, onProgress, ...rest } = options
   const request = requestOf(path, { ...rest, createIfMissing: false })
   if (typeof dryRun !== 'boolean') {
@@ -82,7 +87,7 @@ function requestOf(path: string, given: OpenOptions): OpenRequest {
       `the path of a store must be a non-empty string, ${describe(path)} was given`
     )
   }
-  checkOptionNames(given, [...optionNames, 'backend', 'native', 'vfs', 'clock', 'random'])
+  checkOptionNames(given, openOptionNames)
   const { backend, native = true, vfs, clock, random, ...scalars } = given
   if (backend !== undefined && !backendNames.includes(backend)) {
     const allowed = backendNames.map((name) => `'${name}'`).join(', ')

@@ -51,7 +51,7 @@ export interface StoreOptions {
   maxPendingBytes?: number
   /** Size of a log segment. Default 16 MiB, from 4 KiB. */
   walSegmentBytes?: number
-  /** Default `tolerate-torn-tail`. */
+  /** What to do when the log is damaged. Default `tolerate-torn-tail`. */
   walRecoveryMode?: WalRecoveryMode
   /** Budget for pages and large values kept in memory. Default 256 MiB, from 1 MiB. */
   cacheBytes?: number
@@ -137,7 +137,7 @@ export function resolveOptions(given: StoreOptions): ResolvedOptions {
   return resolved as unknown as ResolvedOptions
 }
 
-/** An unknown name is an error that proposes the nearest known one. */
+/** An unknown name is an error that proposes the nearest known one, or lists them all. */
 export function checkOptionNames(given: unknown, known: readonly string[]): void {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw new KintsugiError(
@@ -148,7 +148,8 @@ export function checkOptionNames(given: unknown, known: readonly string[]): void
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue
     const near = nearest(name, known)
-    throw invalidOption(name, near ? `unknown option; did you mean '${near}'?` : 'unknown option')
+    const hint = near ? `did you mean '${near}'?` : `known are ${known.join(', ')}`
+    throw invalidOption(name, `unknown option; ${hint}`)
   }
 }
 

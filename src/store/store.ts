@@ -118,6 +118,7 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     return this.#backend.appliedSeq
   }
 
+  /** False as soon as closing has begun. */
   get isOpen(): boolean {
     return this.#closing === undefined
   }
@@ -422,9 +423,13 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     this.#checkOpen()
     const { writer } = this.#parts
     if (writer !== undefined) return writer
-    throw new KintsugiError('KINTSUGI_READ_ONLY', 'the store is open read-only', {
-      path: this.path
-    })
+    throw new KintsugiError(
+      'KINTSUGI_READ_ONLY',
+      'the store is open read-only; to write, open it without readOnly',
+      {
+        path: this.path
+      }
+    )
   }
 
   #checkOpen(): void {
@@ -443,7 +448,16 @@ function checkOperations(operations: readonly Operation[]): BatchOperation[] {
       `a batch must be an array of operations, ${describe(operations)} was given`
     )
   }
-  return operations.map(checkOperation)
+  let index = 0
+  try {
+    const checked: BatchOperation[] = []
+    for (; index < operations.length; index++) checked.push(checkOperation(operations[index]))
+    return checked
+  } catch (error) {
+    if (!(error instanceof KintsugiError)) throw error
+    const message = `operations[${index}]: ${error.message}`
+    throw new KintsugiError(error.code, message, error.facts)
+  }
 }
 
 /** The operation in bytes; it is the caller's own object where nothing has to be converted. */
@@ -463,11 +477,13 @@ function checkOperation(operation: Operation): BatchOperation {
       // A misspelled bound would remove more than was meant.
       checkOptionNames(operation, clearNames)
       return { type: 'clear', range: rangeBytes(operation) }
-    default:
+    default: {
+      const wrong = (operation as { type?: unknown } | undefined)?.type ?? operation
       throw new KintsugiError(
         'KINTSUGI_INVALID_ARGUMENT',
-        `an operation needs type 'put', 'del' or 'clear', ${describe(operation)} was given`
+        `an operation needs type 'put', 'del' or 'clear', ${describe(wrong)} was given`
       )
+    }
   }
 }
 

@@ -44,3 +44,21 @@ describe('a repair that fails', () => {
     }
   })
 })
+
+describe('options of a repair', () => {
+  it('are its own, and a misspelled one is told', async () => {
+    const vfs = await damagedStore()
+    for (const [wrong, text] of [
+      [{ dryrun: true }, "did you mean 'dryRun'"],
+      [{ readOnly: true }, 'known are dryRun'],
+      [{ dryRun: 'yes' }, 'true or false']
+    ] as const) {
+      const options = { ...deterministic(vfs), ...wrong } as never
+      await expect(repair(storePath, options)).rejects.toMatchObject({
+        code: 'KINTSUGI_INVALID_OPTION',
+        message: expect.stringContaining(text)
+      })
+    }
+    expect(directories(vfs)).toEqual(['btree-1'])
+  })
+})

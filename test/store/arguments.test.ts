@@ -60,6 +60,7 @@ describe('options', () => {
     const error = await openWith({ zzzzzzzzzzzzzzzz: 1 })
     expect(error.message).toContain('unknown option')
     expect(error.message).not.toContain('did you mean')
+    expect(error.message).toContain('cacheBytes')
   })
 
   const wrong: [string, unknown[]][] = [
@@ -229,6 +230,23 @@ describe('keys and values', () => {
       expect(() => (promise = call()), String(call)).not.toThrow()
       await expect(promise, String(call)).rejects.toMatchObject({ name: 'KintsugiError' })
     }
+  })
+
+  it('in a batch are refused with the place and the type of the operation', async () => {
+    const { store } = await stores.memory()
+    const good = { type: 'put', key: 'k', value: 'v' }
+    const cases: [unknown, string][] = [
+      [{ type: 'set', key: 'k', value: 'v' }, `operations[1]: an operation needs type`],
+      [{ type: 'set', key: 'k', value: 'v' }, `'clear', "set" was given`],
+      [undefined, 'undefined was given'],
+      [{ type: 'put', key: 'k' }, 'operations[1]: a value must be'],
+      [{ type: 'clear', gtee: 'k' }, `operations[1]: option 'gtee'`]
+    ]
+    for (const [bad, text] of cases) {
+      const error = await failure(() => store.batch([good, bad] as never))
+      expect(error.message).toContain(text)
+    }
+    expect(store.seq).toBe(0)
   })
 
   it('have a largest size, and beyond it an error before anything is written', async () => {
