@@ -3,6 +3,7 @@
  * by message; the message is for people and says what to do next.
  */
 
+/** How urgent an error is: P0 data or service is at stake, P3 a mistake of the caller. */
 export type Severity = 'P0' | 'P1' | 'P2' | 'P3'
 
 interface ErrorClass {
@@ -72,6 +73,7 @@ const classes = {
   KINTSUGI_INTERNAL: { severity: 'P0', retryable: false }
 } as const satisfies Record<string, ErrorClass>
 
+/** The stable name of what went wrong; programs decide by it. */
 export type ErrorCode = keyof typeof classes
 
 /** The facts an error carries beside its message; which are set depends on the code. */
@@ -84,25 +86,30 @@ export interface ErrorFacts {
   page?: number
   /** WAL segment number. */
   segment?: number
-  /** First and last sequence number concerned. */
+  /** First sequence number concerned. */
   firstSeq?: number
+  /** Last sequence number concerned. */
   lastSeq?: number
-  /** Key bounds concerned: from `lowKey` (inclusive) to `highKey` (exclusive); absent = unbounded. */
+  /** Lower bound of the keys concerned, itself included; absent: unbounded. */
   lowKey?: Uint8Array
+  /** Upper bound of the keys concerned, itself not included; absent: unbounded. */
   highKey?: Uint8Array
   /** Operation of the file system or the store that failed. */
   operation?: string
   /** The operating system's own code, such as `ENOSPC`. */
   errno?: string
-  /** The option concerned, what was given and what is allowed. */
+  /** The name of the option concerned. */
   option?: string
   /** Who holds a locked store. */
   owner?: { pid: number; host: string; since: string }
 }
 
+/** Every failure that the engine reports. */
 export class KintsugiError extends Error {
   override readonly name = 'KintsugiError'
+  /** What went wrong; stable from version to version. */
   readonly code: ErrorCode
+  /** Where it went wrong: file, offset, keys and so on, as far as the code has them. */
   readonly facts: Readonly<ErrorFacts>
 
   constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}, cause?: unknown) {
@@ -111,6 +118,7 @@ export class KintsugiError extends Error {
     this.facts = facts
   }
 
+  /** How urgent it is. */
   get severity(): Severity {
     return classes[this.code].severity
   }
@@ -120,6 +128,7 @@ export class KintsugiError extends Error {
     return classes[this.code].retryable
   }
 
+  /** Everything but the stack, with keys in hexadecimal; what `JSON.stringify` prints. */
   toJSON(): Record<string, unknown> {
     const { lowKey, highKey, ...rest } = this.facts
     return {

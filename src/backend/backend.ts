@@ -141,6 +141,7 @@ export interface EntryChunk {
 
 /** How thorough a check is; each level does what those before it do. */
 export const verifyLevels = ['basic', 'standard', 'comprehensive'] as const
+/** How much a verification looks at: see `Store#verify`. */
 export type VerifyLevel = (typeof verifyLevels)[number]
 
 /** What a check found. `error`: data is damaged or lost; `warning`: harmless but not as it should. */
@@ -148,20 +149,31 @@ export interface Finding {
   readonly severity: 'error' | 'warning'
   /** Stable name of the kind of damage, such as `checksum-mismatch`. */
   readonly kind: string
+  /** What was found and what to do, for people. */
   readonly message: string
+  /** File or directory concerned. */
   readonly path: string
+  /** Byte offset in that file. */
   readonly offset?: number
+  /** Page number in that file. */
   readonly page?: number
+  /** First sequence number concerned. */
   readonly firstSeq?: number
+  /** Last sequence number concerned. */
   readonly lastSeq?: number
-  /** Keys concerned: from low (inclusive) to high (exclusive); absent = unbounded. */
+  /** Lower bound of the keys concerned, itself included; absent: unbounded. */
   readonly lowKey?: Uint8Array
+  /** Upper bound of the keys concerned, itself not included; absent: unbounded. */
   readonly highKey?: Uint8Array
 }
 
+/** Keys that cannot be read or vouched for, and why. */
 export interface DamagedRange {
+  /** Lower bound, itself included; undefined: from the first key. */
   readonly lowKey: Uint8Array | undefined
+  /** Upper bound, itself not included; undefined: to the last key. */
   readonly highKey: Uint8Array | undefined
+  /** What happened to them, for people. */
   readonly reason: string
 }
 

@@ -30,7 +30,9 @@ import type { LogLoss } from '../wal/witness.js'
 
 /** What a repair did, or with `dryRun` would do. Also kept in the store as `recovery/…json`. */
 export interface RepairReport {
+  /** Directory of the store. */
   readonly path: string
+  /** Nothing was changed. */
   readonly dryRun: boolean
   /** What was wrong; without errors the data is left as it is. */
   readonly findings: readonly Finding[]

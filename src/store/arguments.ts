@@ -7,9 +7,13 @@ export type Bytes = string | Uint8Array
 
 /** A range of keys as callers give it; an absent bound is open. `gte` wins over `gt`, `lte` over `lt`. */
 export interface KeyRange {
+  /** From behind this key on. */
   readonly gt?: Bytes | undefined
+  /** From this key on. */
   readonly gte?: Bytes | undefined
+  /** Up to before this key. */
   readonly lt?: Bytes | undefined
+  /** Up to this key. */
   readonly lte?: Bytes | undefined
 }
 

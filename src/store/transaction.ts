@@ -65,16 +65,19 @@ export class Transaction<K extends Buffer | string = Buffer, V extends Buffer | 
     return value ? this.#decode.value(value) : undefined
   }
 
+  /** Whether there is a value for a key. */
   async has(key: Bytes): Promise<boolean> {
     return (await this.get(key)) !== undefined
   }
 
+  /** Sets the value of a key when the transaction commits; its own reads see it at once. */
   put(key: Bytes, value: Bytes): void {
     this.#checkOpen()
     // A copy, since the caller may change its bytes before the commit.
     this.#writes.set(textOf(keyBytes(key)), Buffer.from(valueBytes(value)))
   }
 
+  /** Removes a key when the transaction commits; its own reads see it at once. */
   del(key: Bytes): void {
     this.#checkOpen()
     this.#writes.set(textOf(keyBytes(key)), null)

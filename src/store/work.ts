@@ -4,6 +4,7 @@ import { aborted } from './iterator.js'
 
 /** How long work reports and is interrupted. */
 export interface WorkOptions {
+  /** Ends the work with an error of code `KINTSUGI_ABORTED`. */
   readonly signal?: AbortSignal | undefined
   /** Called now and then; `total` is 0 where it is not known. */
   readonly onProgress?: ((done: number, total: number, unit: string) => void) | undefined

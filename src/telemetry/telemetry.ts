@@ -13,12 +13,15 @@ export interface RecoverySummary {
   readonly replayedBytes: number
   /** Last sequence number of the store after opening. */
   readonly seq: number
-  /** Bytes at the end of the log that were dropped as torn, with the first sequence concerned. */
+  /** Bytes at the end of the log that were dropped as torn. */
   readonly droppedBytes: number
+  /** First sequence number among them, where there are any. */
   readonly droppedFirstSeq: number | undefined
   /** Findings that did not stop the opening, as sentences. */
   readonly warnings: readonly string[]
+  /** Rises with every opening for writing. */
   readonly epoch: number
+  /** Milliseconds that opening took. */
   readonly durationMs: number
 }
 
@@ -36,7 +39,9 @@ export interface StoreEvents {
   'stall-end': [{ durationMs: number }]
   /** The store refuses writes from now on, with the error that caused it. */
   'read-only': [{ error: Error }]
+  /** `close` was called; nothing can be read or written any more. */
   closing: []
+  /** Files and lock are given up. */
   closed: []
 }
 
