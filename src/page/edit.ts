@@ -198,6 +198,18 @@ export class PageEditor {
     return entry
   }
 
+  /** Lays the entries in key order, one beside the other, unless they lie in order. */
+  arrange(memory: PageBytes, base: number): void {
+    const u32 = memory.u32
+    const count = u32[base >>> 2] & 0xffff
+    const slots = (base + regionHeaderBytes) >>> 2
+    for (let i = 1; i < count; i++) {
+      if (u32[slots + 2 * i + 1] < u32[slots + 2 * i - 1]) continue
+      this.compact(memory, base)
+      return
+    }
+  }
+
   /** Moves the entries together, so that all free bytes lie between slots and heap. */
   compact(memory: PageBytes, base: number): void {
     const stage = this.stagePage(0, memory, base)

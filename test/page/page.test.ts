@@ -128,6 +128,12 @@ describe('a sorted page', () => {
           check(page)
         }
         expect(contents(page)).toEqual(model)
+        editor.arrange(page, base)
+        check(page)
+        expect(contents(page)).toEqual(model)
+        for (let i = 1; i < model.length; i++) {
+          expect(entryAt(page, base, i)).toBeLessThan(entryAt(page, base, i - 1))
+        }
         expect(fenceAt(page, base, false)?.key.toString()).toBe('lo')
         expect(fenceAt(page, base, true)).toBeUndefined()
         for (const probe of [...probes, ...model.map((entry) => entry.key)]) {

@@ -3,7 +3,7 @@ import type { EntryChunk } from '../../backend/backend.js'
 import { entryHeaderBytes, keyBytesMask, regionHeaderBytes } from '../../page/format.js'
 import type { PageBytes } from '../../page/format.js'
 import {
-  entryCount,
+  entryBytes,
   hasLongKey,
   hasLongValue,
   inlineKeyBytes,
@@ -66,8 +66,12 @@ export class ChunkBuilder {
     let keyBytes = 0
     let valueBytes = 0
     let touched = 0
+    let from = lastWord
+    let to = 0
     for (let i = 0; i < wanted; i++) {
       const entry = (region + u32[slot]) >> 2
+      if (entry < from) from = entry
+      if (entry > to) to = entry
       const word = u32[entry]
       flags |= word
       keyBytes += ((word & keyBytesMask) + 3) & ~3
@@ -80,31 +84,33 @@ export class ChunkBuilder {
     if ((flags & longFlags) !== 0) {
       return this.#buildLong(page, region, index, wanted, reverse, keys, values, mayWait)
     }
-    if (keys && values && wanted * 2 > entryCount(page, region)) {
-      return this.#copyHeap(page, region, index, wanted, reverse)
+    to += entryBytes(page, to << 2) >> 2
+    const entriesWords = wanted + ((keyBytes + valueBytes) >> 2)
+    if (keys && values && to - from <= 2 * entriesWords) {
+      return this.#copyStretch(page, region, index, wanted, reverse, from << 2, to << 2)
     }
     const start = this.#pool.reserve((keys ? keyBytes : 0) + (values ? valueBytes : 0))
     return this.#copyEntries(page, region, index, wanted, reverse, keys, values, start)
   }
 
-  /** Most of a page: its heap in one copy. */
-  #copyHeap(
+  /** Entries that lie together: the stretch of the page they are in, in one copy. */
+  #copyStretch(
     page: PageBytes,
     region: number,
     index: number,
     wanted: number,
-    reverse: boolean
+    reverse: boolean,
+    from: number,
+    to: number
   ): EntryChunk {
     const u32 = page.u32
-    const heapStart = u32[(region + 4) >>> 2] & 0xffff
-    const length = this.#regionBytes - heapStart
-    const target = this.#pool.reserve(length)
+    const target = this.#pool.reserve(to - from)
     const { bytes, memory } = this.#pool
-    page.u8.copy(bytes, target, region + heapStart, region + this.#regionBytes)
+    page.u8.copy(bytes, target, from, to)
     const firstBound = this.#reserveBounds(wanted)
     const bounds = this.#bounds
     const step = reverse ? -2 : 2
-    const moved = target - heapStart + entryHeaderBytes
+    const moved = target - from + region + entryHeaderBytes
     let slot = ((region + regionHeaderBytes) >> 2) + 2 * index + 1
     let bound = firstBound
     for (let i = 0; i < wanted; i++) {
@@ -123,7 +129,7 @@ export class ChunkBuilder {
     return { count: wanted, bytes, memory, bounds, firstBound }
   }
 
-  /** Few entries, or only one half of each: entry by entry, word by word. */
+  /** Scattered entries, or only one half of each: entry by entry, word by word. */
   #copyEntries(
     page: PageBytes,
     region: number,

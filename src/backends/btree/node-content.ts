@@ -1,6 +1,6 @@
 import { compareBytes, formatKey } from '../../base/bytes.js'
 import { limits } from '../../options.js'
-import { fenceAt, isUnknown } from '../../page/edit.js'
+import { PageEditor, fenceAt, isUnknown } from '../../page/edit.js'
 import { entryHeaderBytes } from '../../page/format.js'
 import type { PageBytes } from '../../page/format.js'
 import {
@@ -34,10 +34,12 @@ export class NodeContent implements PageContent {
   longKeysSeen = false
 
   #regionBytes = 0
+  #editor: PageEditor | undefined
 
   /** The file says its page size when it is opened; nothing is checked before. */
   setPageBytes(pageBytes: number): void {
     this.#regionBytes = pageBytes - pageHeaderBytes
+    this.#editor = new PageEditor(this.#regionBytes, 1)
   }
 
   check(slab: Slab, base: number): string | undefined {
@@ -58,6 +60,10 @@ export class NodeContent implements PageContent {
       if (hasLongKey(slab.u32[entry >>> 2])) this.longKeysSeen = true
     }
     return undefined
+  }
+
+  arrange(slab: Slab, base: number): void {
+    this.#editor!.arrange(slab, base + pageHeaderBytes)
   }
 
   fillChildSums(slab: Slab, base: number, sums: PageSums): void {

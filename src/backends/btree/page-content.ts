@@ -52,6 +52,8 @@ export interface PageContent {
    * go astray whatever it says. Returns what is wrong, or undefined.
    */
   check(slab: Slab, base: number): string | undefined
+  /** Brings the entries of a page just read into the order in which they are mostly read. */
+  arrange(slab: Slab, base: number): void
   /** Writes into a branch page's entries the checksums of those children that `sums` knows. */
   fillChildSums(slab: Slab, base: number, sums: PageSums): void
   /**

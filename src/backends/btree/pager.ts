@@ -390,7 +390,9 @@ export class Pager {
     sumLow: number,
     sumHigh: number
   ): string | undefined {
-    const bytes = this.memory.bytesOf(frame)
+    const { memory } = this
+    const { content } = this.#options
+    const bytes = memory.bytesOf(frame)
     const known = this.#sums.knows(pageNo)
     const reason =
       this.file.checkPage(bytes, pageNo) ??
@@ -400,9 +402,11 @@ export class Pager {
         known ? this.#sums.low(pageNo) : sumLow,
         known ? this.#sums.high(pageNo) : sumHigh
       ) ??
-      this.#options.content.check(this.memory.slabOf(frame), this.memory.baseOf(frame))
-    if (reason === undefined && !known) this.#sums.set(pageNo, sumLow, sumHigh)
-    return reason
+      content.check(memory.slabOf(frame), memory.baseOf(frame))
+    if (reason !== undefined) return reason
+    if (!known) this.#sums.set(pageNo, sumLow, sumHigh)
+    content.arrange(memory.slabOf(frame), memory.baseOf(frame))
+    return undefined
   }
 }
 

@@ -27,6 +27,8 @@ export const toyContent: PageContent = {
     const word = base >>> 2
     return slab.u32[word + start - 1] === 0 ? undefined : 'its reserved word is not zero'
   },
+  arrange() {},
+
   fillChildSums(slab: Slab, base: number, sums: PageSums) {
     for (let i = 0; i < fanout; i++) {
       const word = (base >>> 2) + start + i * branchWords
