@@ -53,6 +53,22 @@ describe('a power cut before any I/O operation', () => {
   )
 
   it(
+    'of what was recovered from a page cache loses nothing that was recovered',
+    async () => {
+      // The process dies, the next one acts on what was never synced, and then the power goes.
+      const explorer = {
+        fixedFates: ['k'] as const,
+        randomFates: 0,
+        depth: 1,
+        nested: { everyNth: 3, fixedFates: ['n'] as const, randomFates: 0 }
+      }
+      const script = scripts.persistsUnderLoad
+      await runCampaign({ name: 'killedThenCut', script, seed: 26, continueEveryNth: 16, explorer })
+    },
+    timeoutMs
+  )
+
+  it(
     'of recoveries, and of recoveries of interrupted recoveries, loses nothing',
     async () => {
       const explorer = {

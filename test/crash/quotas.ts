@@ -9,6 +9,7 @@ export const quotas = {
   persistsUnderLoad: 3500,
   reopenings: 3000,
   creation: 500,
+  killedThenCut: 2500,
   interruptedRecoveries: 3500,
   interruptedCreation: 7000
 } as const
