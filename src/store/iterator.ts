@@ -5,6 +5,7 @@ import { KintsugiError } from '../errors.js'
 import { describe, invalidOption, type Encoding } from '../options.js'
 import { keyBytes, type Bytes, type KeyRange } from './arguments.js'
 import type { OpenIterators } from './open-iterators.js'
+import { aborted } from './work.js'
 
 /** What to read and how. */
 export interface IteratorOptions extends KeyRange {
@@ -206,9 +207,4 @@ function decode(
 ): Buffer | string {
   if (encoding === 'utf8') return chunk.bytes.toString('utf8', start, end)
   return new BufferView(chunk.memory, start, end - start)
-}
-
-export function aborted(signal: AbortSignal): KintsugiError {
-  const message = 'the operation was aborted by its signal'
-  return new KintsugiError('KINTSUGI_ABORTED', message, {}, signal.reason)
 }

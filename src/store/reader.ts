@@ -11,6 +11,7 @@ import {
   type Selection
 } from './iterator.js'
 import { OpenIterators } from './open-iterators.js'
+import { checkSignal } from './work.js'
 
 /** Point reads; a backend answers them for its current state, a view for its own. */
 export type PointReads = Pick<ReadView, 'getSync' | 'tryGet' | 'load' | 'tryGetMany'>
@@ -115,9 +116,7 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
       throw invalidOption('reverse', `${describe(reverse)} was given, allowed is true or false`)
     }
     checkLimit(limit)
-    if (signal !== undefined && !(signal instanceof AbortSignal)) {
-      throw invalidOption('signal', `${describe(signal)} was given, allowed is an AbortSignal`)
-    }
+    checkSignal(signal)
     return {
       selection,
       range: rangeBytes(options),

@@ -1,6 +1,6 @@
 import type { Progress } from '../backend/backend.js'
+import { KintsugiError } from '../errors.js'
 import { describe, invalidOption } from '../options.js'
-import { aborted } from './iterator.js'
 
 /** How long work reports and is interrupted. */
 export interface WorkOptions {
@@ -25,9 +25,7 @@ export async function interruptible<T>(
 /** The caller's wishes in the form that backends take. */
 export function progressOf(options: WorkOptions): Progress {
   const { signal, onProgress } = options
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw invalidOption('signal', `${describe(signal)} was given, allowed is an AbortSignal`)
-  }
+  checkSignal(signal)
   if (onProgress !== undefined && typeof onProgress !== 'function') {
     throw invalidOption('onProgress', `${describe(onProgress)} was given, allowed is a function`)
   }
@@ -38,4 +36,14 @@ export function progressOf(options: WorkOptions): Progress {
       onProgress?.(done, total, unit)
     }
   }
+}
+
+export function checkSignal(signal: unknown): asserts signal is AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return
+  throw invalidOption('signal', `${describe(signal)} was given, allowed is an AbortSignal`)
+}
+
+export function aborted(signal: AbortSignal): KintsugiError {
+  const message = 'the operation was aborted by its signal'
+  return new KintsugiError('KINTSUGI_ABORTED', message, {}, signal.reason)
 }
