@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import { open } from '../../dist/index.js'
+import { FaultVfs } from '../../dist/vfs/fault-vfs.js'
+import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import * as damage from '../helpers/damage.js'
-import { failure, useStores } from '../helpers/store.js'
+import { deterministic, failure, storePath, tiny, useStores } from '../helpers/store.js'
 
 const stores = useStores()
 
@@ -54,5 +57,38 @@ describe('a log file that has lost its end', () => {
       vfs: full.crashClone('nothing', { capacityBytes: used + 100_000 })
     })
     expect(crashed.getSync('k')?.toString()).toBe('v')
+  })
+
+  it.each(['STORE-A', 'STORE-B'])('is fine even when %s is damaged afterwards', async (slot) => {
+    const { store, vfs } = await stores.memory()
+    await store.put('k', 'v')
+    await store.close()
+    damage.zeroBlock(vfs, `/store/${slot}`, 0)
+    const { store: again } = await stores.memory({ vfs })
+    expect(again.recovery).toMatchObject({ clean: true, replayedCommits: 0 })
+    expect(again.recovery.warnings.join()).toContain(slot)
+    expect(again.getSync('k')?.toString()).toBe('v')
+  })
+})
+
+describe('a log file that was begun after a failed sync', () => {
+  it('is missed when it is gone, for it alone has what was acknowledged since', async () => {
+    const vfs = new MemVfs()
+    const fault = { kind: 'error', errno: 'EIO' } as const
+    const faulty = new FaultVfs(vfs, [{ operation: 'datasync', path: '*/wal/*', nth: 5, fault }])
+    const store = stores.track(
+      await open(storePath, { ...tiny, ...deterministic(vfs), vfs: faulty }),
+      false
+    )
+    for (let i = 0; i < 10; i++) await store.put(`k${i}`, 'v')
+    expect(store.stats().poisonSwitches).toBe(1)
+    const clone = vfs.crashClone('everything')
+    const names = clone.readdirSync(`${storePath}/wal`).map((name) => `${storePath}/wal/${name}`)
+    const headed = names.filter(
+      (path) => clone.medium.read(path).toString('latin1', 0, 4) === 'KINT'
+    )
+    damage.remove(clone, headed.sort().at(-1)!)
+    const error = await failure(() => stores.memory({ vfs: clone }))
+    expect(error.code).toBe('KINTSUGI_WAL_CORRUPTION')
   })
 })
