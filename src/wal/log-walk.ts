@@ -116,7 +116,8 @@ export class LogWalk {
       firstSeq: durableSeq + 1,
       lastSeq
     }
-    if (this.#mode !== 'skip-any' || !later) throw lostData(loss, head?.reason ?? 'it is missing')
+    const why = head ? head.reason || 'it begins behind what is needed' : 'it is missing'
+    if (this.#mode !== 'skip-any' || !later) throw lostData(loss, why)
     this.dropped.push(loss)
     return later
   }
