@@ -1,4 +1,4 @@
-import type { SegmentFile } from './io-step.js'
+import type { SegmentFile } from './segment-file.js'
 import type { OpenSegment } from './segment-maker.js'
 import type { SegmentStock } from './segment-stock.js'
 import type { LogFloor } from './witness.js'

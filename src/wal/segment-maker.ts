@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.js'
 import { SegmentLink } from './format.js'
-import type { SegmentFile } from './io-step.js'
 import type { LogContext } from './log-context.js'
+import type { SegmentFile } from './segment-file.js'
 import { encodeSegmentHeader, type SealedHeader } from './segment-header.js'
 import type { BlankSegment } from './segment-stock.js'
 import type { LogPosition } from './witness.js'

@@ -7,10 +7,10 @@ import {
   renameFile,
   runAsync,
   runSync,
-  SegmentFile,
   syncDirectory,
   unlinkFile
 } from './io-step.js'
+import { SegmentFile } from './segment-file.js'
 
 /** A file ready to become a segment: named, preallocated, synced, its name durable. No header yet. */
 export interface BlankSegment {
