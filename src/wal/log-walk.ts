@@ -1,11 +1,12 @@
 import { KintsugiError } from '../errors.js'
+import type { WalRecoveryMode } from '../options.js'
 import { type Place, surveyBehind, type Survey } from './damage-survey.js'
 import { CommitFlags, FrameKind, segmentHeaderBytes } from './format.js'
 import { PositionQueue } from './position-queue.js'
 import type { LogSource, SegmentDirectory, SegmentEntry } from './segment-directory.js'
 import type { SealedHeader } from './segment-header.js'
 import { SegmentReader } from './segment-reader.js'
-import type { LogFinding, LogLoss, LogPosition, LogWitness, RecoveryMode } from './witness.js'
+import type { LogFinding, LogLoss, LogPosition, LogWitness } from './witness.js'
 
 /**
  * Takes one commit: its encoded batch is `bytes[start, end)`, valid until it returns or its promise
@@ -34,7 +35,7 @@ export class LogWalk {
   readonly #source: LogSource
   readonly #directory: SegmentDirectory
   readonly #witness: LogWitness
-  readonly #mode: RecoveryMode
+  readonly #mode: WalRecoveryMode
   readonly #sink: CommitSink
   /** Read from the very beginning, also what nobody needs. */
   readonly #wholeLog: boolean
@@ -68,7 +69,7 @@ export class LogWalk {
     source: LogSource,
     directory: SegmentDirectory,
     witness: LogWitness,
-    mode: RecoveryMode,
+    mode: WalRecoveryMode,
     sink: CommitSink,
     wholeLog = false
   ) {

@@ -1,4 +1,5 @@
 import { KintsugiError } from '../errors.js'
+import type { WalRecoveryMode } from '../options.js'
 import type { FrameQueue } from './frame-queue.js'
 import { runAsync } from './io-step.js'
 import { Log } from './log.js'
@@ -12,11 +13,11 @@ import { encodeSegmentHeader, type SealedHeader } from './segment-header.js'
 import type { LiveSegment } from './segment-list.js'
 import { SegmentReader } from './segment-reader.js'
 import { SegmentStock } from './segment-stock.js'
-import type { CleanMark, LogWitness, RecoveryMode, RecoveryReport } from './witness.js'
+import type { CleanMark, LogWitness, RecoveryReport } from './witness.js'
 
 export interface RecoveryInput {
   readonly witness: LogWitness
-  readonly mode: RecoveryMode
+  readonly mode: WalRecoveryMode
   /** Replays in memory and writes nothing (rule S5). */
   readonly readOnly: boolean
   /** Gets every commit above the backend's `durableSeq`, in order. */
@@ -73,7 +74,6 @@ export async function recoverLog(context: LogContext, input: RecoveryInput): Pro
     clean,
     lastSeq,
     provenSeq: walk.provenSeq,
-    segmentsRead: walk.chain.length,
     bytesRead: walk.bytesRead,
     commitsReplayed: walk.commitsDelivered,
     commitsSkipped: walk.commitsSkipped,

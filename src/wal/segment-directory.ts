@@ -56,13 +56,6 @@ export class SegmentDirectory {
     )
   }
 
-  /** Segments that say they follow this one when it is sealed. */
-  followersOf(number: number): SegmentEntry[] {
-    return this.entries.filter(
-      ({ header }) => header?.link === SegmentLink.sealed && header.prevNumber === number
-    )
-  }
-
   /** Segments with a header and a higher number, in order. */
   after(number: number): SegmentEntry[] {
     return this.entries.filter((entry) => entry.header && entry.number > number)

@@ -1,3 +1,5 @@
+import type { WalRecoveryMode } from '../options.js'
+
 /** Where in the log something stands: behind the frame whose checksum is the chain value. */
 export interface LogPosition {
   readonly segment: number
@@ -22,7 +24,7 @@ export interface LogFloor {
 /** Durable statements about the log that stand outside it (rule W6). */
 export interface LogWitness {
   readonly floor: LogFloor
-  /** Highest sequence number stated as synced by a STORE slot or a checkpoint. */
+  /** Highest sequence number stated as synced by a STORE slot. */
   readonly syncedSeq: number
   /** What the backend has made durable by itself. */
   readonly durableSeq: number
@@ -32,8 +34,6 @@ export interface LogWitness {
   readonly activeSegment: number
   readonly cleanMark: CleanMark | undefined
 }
-
-export type RecoveryMode = 'tolerate-torn-tail' | 'absolute' | 'point-in-time' | 'skip-any'
 
 /** Sequence numbers and bytes that an opening gave up. */
 export interface LogLoss {
@@ -58,14 +58,13 @@ export interface LogFinding {
 }
 
 export interface RecoveryReport {
-  readonly mode: RecoveryMode
+  readonly mode: WalRecoveryMode
   /** The log ended at the clean mark of the last close. */
   readonly clean: boolean
   /** Highest sequence number in the log, given-up ones included. */
   readonly lastSeq: number
   /** Everything up to here was proven synced before this opening. */
   readonly provenSeq: number
-  readonly segmentsRead: number
   readonly bytesRead: number
   readonly commitsReplayed: number
   readonly commitsSkipped: number

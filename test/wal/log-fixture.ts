@@ -1,11 +1,12 @@
 import type { Clock, Timer } from '../../dist/base/clock.js'
 import { SeededRandom } from '../../dist/base/random.js'
 import { Checksum } from '../../dist/codec/checksum.js'
+import type { WalRecoveryMode } from '../../dist/options.js'
 import type { Vfs } from '../../dist/vfs/vfs.js'
 import type { LogContext, LogOptions } from '../../dist/wal/log-context.js'
 import type { Log } from '../../dist/wal/log.js'
 import { createLog, recoverLog, type RecoveredLog } from '../../dist/wal/recovery.js'
-import type { CleanMark, LogWitness, RecoveryMode } from '../../dist/wal/witness.js'
+import type { CleanMark, LogWitness } from '../../dist/wal/witness.js'
 
 export const checksum = await Checksum.create()
 export const storeId = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
@@ -99,7 +100,7 @@ export async function openLog(
   vfs: Vfs,
   witness: Partial<LogWitness> = {},
   settings: {
-    readonly mode?: RecoveryMode
+    readonly mode?: WalRecoveryMode
     readonly readOnly?: boolean
     readonly options?: Partial<LogOptions>
     readonly more?: Partial<LogContext>
