@@ -3,8 +3,8 @@ import type { Checksum } from '../../codec/checksum.js'
 import type { VfsFile } from '../../vfs/vfs.js'
 import { PageHeader } from './format.js'
 
-/** Read in one turn of the event loop before a read goes the way that lets it turn: 64 pages. */
-const maxTriedBytes = 512 * 1024
+/** Read in one turn of the event loop before a read goes the way that lets it turn: 32 pages. */
+const maxTriedBytes = 256 * 1024
 
 /**
  * The data file: pages by number, checksums seeded with the store and the page number, and the
