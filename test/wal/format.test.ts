@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
-import { segmentFileName, segmentNumberOf } from '../../dist/wal/format.js'
+import { segmentFileName, SegmentLink, segmentNumberOf } from '../../dist/wal/format.js'
 import { createLog } from '../../dist/wal/recovery.js'
-import { contextOf } from './log-fixture.js'
+import { decodeSegmentHeader, encodeSegmentHeader } from '../../dist/wal/segment-header.js'
+import { checksum, contextOf, storeId } from './log-fixture.js'
 
 describe('the log format', () => {
   it('writes exactly the bytes of the worked example in its specification', async () => {
@@ -40,6 +41,32 @@ describe('the log format', () => {
     expect(segmentNumberOf('000000000007.wal')).toBe(7)
     for (const name of ['7.wal', '000000000007.wal.tmp', '00000000000x.wal', 'STORE-A']) {
       expect(segmentNumberOf(name)).toBeUndefined()
+    }
+  })
+
+  it('believes no segment header with a flipped bit', () => {
+    const header = {
+      number: 7,
+      epoch: 3,
+      saltLow: 1,
+      saltHigh: 2,
+      sizeBytes: 4096,
+      link: SegmentLink.voiding,
+      prevNumber: 6,
+      prevCut: 1024,
+      prevChainLow: 8,
+      prevChainHigh: 9,
+      baseSeq: 20,
+      syncedSeq: 18,
+      createdMs: 1_700_000_000_000
+    }
+    const { bytes } = encodeSegmentHeader(header, storeId, checksum)
+    const decode = () => decodeSegmentHeader(bytes, 'path', storeId, checksum).state
+    expect(decode()).toBe('valid')
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      bytes[bit >>> 3]! ^= 1 << (bit & 7)
+      expect(decode()).toBe('spare')
+      bytes[bit >>> 3]! ^= 1 << (bit & 7)
     }
   })
 })
