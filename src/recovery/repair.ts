@@ -194,6 +194,8 @@ class Repair {
       return undefined
     }
     const remaining = await this.#persistAndVerify(backend, log)
+    // What the log begins with now: a missing first segment is not asked for again.
+    const floor = log.floorFor(backend.retirableSeq)
     const cleanMark = await log.close({ clean: true })
     const damaged = remaining.find(({ severity }) => severity === 'error')
     if (damaged !== undefined) {
@@ -206,8 +208,11 @@ class Repair {
     // From here on a slot may name the new data, whatever fails.
     this.#targetIsScratch = false
     const generation = this.#identity.dataGeneration + (replaced === undefined ? 0 : 1)
-    const witness = { ...(statement.log ?? this.#identity.log), cleanMark }
-    await this.#identityFile.update({ ...statement, log: witness, dataGeneration: generation })
+    const witness = { ...(statement.log ?? this.#identity.log), floor, cleanMark }
+    const change = { ...statement, log: witness, dataGeneration: generation }
+    // In both slots: the other one names data that is moved away, and log that may be missing.
+    await this.#identityFile.update(change)
+    await this.#identityFile.update(change)
     return replaced === undefined ? undefined : this.#quarantine(replaced)
   }
 

@@ -185,6 +185,8 @@ function encodeSlot(identity: Identity, slot: 0 | 1, checksum: Checksum): Buffer
   return bytes
 }
 
+type IdentityChange = Partial<Identity> | ((current: Identity) => Partial<Identity>)
+
 /** Keeps the current identity and writes changes of it, alternating between the slots. */
 export class IdentityFile {
   #identity: Identity
@@ -230,8 +232,11 @@ export class IdentityFile {
     return this.#overwrite(this.#slot, encodeSlot(this.#identity, this.#slot, this.checksum))
   }
 
-  /** Makes a change of the identity durable. Calls are carried out one after the other. */
-  update(change: Partial<Identity>): Promise<void> {
+  /**
+   * Makes a change of the identity durable. Calls are carried out one after the other; a change
+   * that keeps part of a field is a function, which gets what the calls before have made of it.
+   */
+  update(change: IdentityChange): Promise<void> {
     this.#pendingWrites++
     const next = this.#writing.then(() => this.#write(change)).finally(() => this.#pendingWrites--)
     this.#writing = next.catch(() => undefined) // the caller has the error
@@ -263,9 +268,10 @@ export class IdentityFile {
     this.#slot = slot
   }
 
-  async #write(change: Partial<Identity>): Promise<void> {
+  async #write(change: IdentityChange): Promise<void> {
     this.#throwFailure()
-    const { identity, slot } = this.#next(change)
+    const fields = typeof change === 'function' ? change(this.#identity) : change
+    const { identity, slot } = this.#next(fields)
     try {
       await this.#overwrite(slot, encodeSlot(identity, slot, this.checksum))
     } catch (error) {

@@ -1,5 +1,4 @@
 import type { Backend, BackendContext, BackendKind } from '../backend/backend.js'
-import { assert } from '../base/assert.js'
 import type { Clock } from '../base/clock.js'
 import type { Random } from '../base/random.js'
 import { Checksum } from '../codec/checksum.js'
@@ -302,15 +301,11 @@ function logContextOf(
   named: { readonly file: IdentityFile | undefined }
 ): LogContext {
   const { vfs, path, checksum, clock, random, options } = opening
-  const change = (opened: SegmentOpened): Partial<Identity> => {
-    assert(named.file !== undefined, 'the log switches segments in a store that exists')
-    const identity = named.file.current
-    return {
-      epoch: Math.max(identity.epoch, opened.epoch),
-      syncedSeq: opened.syncedSeq,
-      log: { ...identity.log, activeSegment: opened.segment }
-    }
-  }
+  const change = (identity: Identity, opened: SegmentOpened): Partial<Identity> => ({
+    epoch: Math.max(identity.epoch, opened.epoch),
+    syncedSeq: opened.syncedSeq,
+    log: { ...identity.log, activeSegment: opened.segment }
+  })
   return {
     vfs,
     directory: `${path}/${walName}`,
@@ -324,8 +319,8 @@ function logContextOf(
       watermarkDelayMs: defaultWatermarkDelayMs
     },
     segmentOpened: {
-      async: async (opened) => named.file?.update(change(opened)),
-      sync: (opened) => named.file?.updateSync(change(opened))
+      async: async (opened) => named.file?.update((identity) => change(identity, opened)),
+      sync: (opened) => named.file?.updateSync(change(named.file.current, opened))
     }
   }
 }

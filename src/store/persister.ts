@@ -123,7 +123,11 @@ export class Persister {
     const floor = this.#log.floorFor(this.#backend.retirableSeq)
     const { log } = this.#identityFile.current
     if (floor.segment <= log.floor.segment) return
-    await this.#identityFile.update({ log: { ...log, floor }, syncedSeq: this.#log.syncedSeq })
+    // In both slots: with one of them lost, the other must not ask for log that is gone.
+    const { syncedSeq } = this.#log
+    for (let slot = 0; slot < 2; slot++) {
+      await this.#identityFile.update((current) => ({ log: { ...current.log, floor }, syncedSeq }))
+    }
     await this.#log.retire(floor)
   }
 

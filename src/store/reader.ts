@@ -43,8 +43,10 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
 
   /** The value of a key, or undefined. Never blocks the event loop on the disk. */
   async get(key: Bytes): Promise<V | undefined> {
-    const bytes = keyBytes(key)
+    let bytes = keyBytes(key)
     let value = this.reads().tryGet(bytes)
+    // While this waits the caller may use the memory for another key.
+    if (value === null) bytes = Uint8Array.from(bytes)
     while (value === null) {
       await this.reads().load(bytes)
       value = this.reads().tryGet(bytes)
@@ -79,10 +81,11 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
     const bytes = keyList(keys)
     const values = this.reads().tryGetMany(bytes)
     if (!values.includes(null)) return this.#decodeAll(values)
+    const own = bytes.map((key) => Uint8Array.from(key))
     const view = this.openView()
     try {
-      for (let i = 0; i < bytes.length; i++) {
-        while ((values[i] = view.tryGet(bytes[i])) === null) await view.load(bytes[i])
+      for (let i = 0; i < own.length; i++) {
+        while ((values[i] = view.tryGet(own[i])) === null) await view.load(own[i])
       }
     } finally {
       view.close()

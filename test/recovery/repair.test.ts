@@ -45,6 +45,37 @@ describe('a repair that fails', () => {
   })
 })
 
+describe('a repaired store', () => {
+  it('does not ask again for a first segment that was missing', async () => {
+    const vfs = new MemVfs()
+    const store = await open(storePath, { ...tiny, ...deterministic(vfs) })
+    for (let i = 0; i < 400; i++) await store.put(`key${i}`, Buffer.alloc(100, i))
+    const clone = vfs.crashClone('everything')
+    const [first] = clone.medium.paths().filter((name) => name.endsWith('.wal'))
+    clone.medium.remove(first!)
+    const options = { ...tiny, ...deterministic(clone) }
+    await expect(open(storePath, options)).rejects.toMatchObject({
+      code: 'KINTSUGI_WAL_CORRUPTION'
+    })
+    const report = await repair(storePath, deterministic(clone))
+    expect(report.lostCommits).not.toEqual([])
+    const reopened = await open(storePath, options)
+    expect(reopened.recovery.droppedBytes).toBe(0)
+    await reopened.put('key', 'value')
+    await reopened.close()
+    await store.close()
+  })
+
+  it.each(['STORE-A', 'STORE-B'])('opens without %s', async (slot) => {
+    const vfs = await damagedStore()
+    const report = await repair(storePath, deterministic(vfs))
+    vfs.medium.remove(`${storePath}/${slot}`)
+    const store = await open(storePath, { ...tiny, ...deterministic(vfs) })
+    expect([...store.keys()]).toHaveLength(report.entries)
+    await store.close()
+  })
+})
+
 describe('options of a repair', () => {
   it('are its own, and a misspelled one is told', async () => {
     const vfs = await damagedStore()

@@ -95,6 +95,31 @@ describe('a directory that is not a store', () => {
 })
 
 describe('a store with one identity slot', () => {
+  it.each([1, 2, 3])(
+    'misses nothing that was persisted %i times, whichever slot it is',
+    async (n) => {
+      const vfs = new MemVfs()
+      const store = await open(storePath, { ...tiny, ...deterministic(vfs) })
+      for (let round = 0; round < n; round++) {
+        for (let i = 0; i < 300; i++) store.putSync(`key${i}`, `${round}`, { durability: 'os' })
+        await store.flush()
+        await store.persist()
+        await store.persist()
+      }
+      for (const slot of ['STORE-A', 'STORE-B']) {
+        const clone = vfs.crashClone('everything')
+        clone.medium.remove(`${storePath}/${slot}`)
+        const reopened = await open(storePath, { ...tiny, ...deterministic(clone) })
+        expect([...reopened.values()].map(String)).toEqual(
+          Array.from({ length: 300 }, () => `${n - 1}`)
+        )
+        expect(reopened.recovery.droppedBytes).toBe(0)
+        await reopened.close()
+      }
+      await store.close()
+    }
+  )
+
   it.each(['STORE-A', 'STORE-B'])(
     'less, %s, opens with a warning and gets it back',
     async (name) => {

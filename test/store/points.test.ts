@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import { entriesOf, failureCode, useStores } from '../helpers/store.js'
 
 const stores = useStores()
@@ -232,6 +233,34 @@ describe('clearing', () => {
     expect([...again.keys()]).toEqual([])
     await again.persist()
     expect(await again.verify('comprehensive')).toEqual([])
+  })
+})
+
+describe('reads that wait for the disk', () => {
+  it('take the keys as they are when the call is made', async () => {
+    const vfs = new MemVfs({ cachedReads: 'none' })
+    const { store: before } = await stores.memory({ vfs })
+    for (let i = 1000; i < 3000; i++) before.putSync(`k${i}`, `v${i}`, { durability: 'memory' })
+    await before.close()
+    const reads: ((key: Buffer, store: typeof before) => Promise<Buffer | undefined>)[] = [
+      (key, store) => store.get(key),
+      async (key, store) => (await store.getMany([key]))[0],
+      (key, store) => store.snapshot().get(key),
+      (key, store) =>
+        store.transaction((tx) => {
+          const reading = tx.get(key)
+          key.write('k2000')
+          return reading
+        })
+    ]
+    for (const read of reads) {
+      const { store } = await stores.memory({ vfs })
+      const key = Buffer.from('k1000')
+      const reading = read(key, store)
+      key.write('k2000')
+      expect(String(await reading)).toBe('v1000')
+      await store.close()
+    }
   })
 })
 
