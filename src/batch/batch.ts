@@ -73,13 +73,14 @@ export function batchBytes(operations: readonly BatchOperation[]): number {
   return bytes
 }
 
-/** Writes all operations from `offset` on. */
+/** Writes all operations from `offset` on; returns the offset behind them. */
 export function writeBatch(
   target: Buffer,
   offset: number,
   operations: readonly BatchOperation[]
-): void {
+): number {
   for (const operation of operations) offset = writeOperation(target, offset, operation)
+  return offset
 }
 
 export function encodeBatch(operations: readonly BatchOperation[]): Buffer {

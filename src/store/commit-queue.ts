@@ -77,7 +77,7 @@ export class CommitQueue {
       return this.#wait(encodeBatch(operations), operations.length, durability, validate)
     }
     const staged = this.#parts.log.stage(bytes)
-    writeBatch(staged.buffer, staged.start, operations)
+    this.#encode(staged, operations)
     return this.#submit(staged, operations.length, durability)
   }
 
@@ -87,7 +87,7 @@ export class CommitQueue {
     this.#admitWaitingSync()
     const { log, backend } = this.#parts
     const staged = log.stage(bytes)
-    writeBatch(staged.buffer, staged.start, operations)
+    this.#encode(staged, operations)
     try {
       backend.prepareSync(staged.buffer, staged.start, staged.end)
     } catch (error) {
@@ -140,6 +140,21 @@ export class CommitQueue {
   close(reason: KintsugiError): void {
     this.#writer.close(reason)
     this.#waiting.rejectAll(reason)
+  }
+
+  /** Operations may be objects of the caller whose fields answer differently each time. */
+  #encode(staged: Staged, operations: readonly BatchOperation[]): void {
+    let end: number | undefined
+    try {
+      end = writeBatch(staged.buffer, staged.start, operations)
+    } finally {
+      if (end !== staged.end) this.#parts.log.unstage()
+    }
+    if (end === staged.end) return
+    throw new KintsugiError(
+      'KINTSUGI_INVALID_ARGUMENT',
+      'the operations of a batch changed while it was taken; nothing was written'
+    )
   }
 
   #mustWait(bytes: number): boolean {

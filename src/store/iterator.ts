@@ -119,7 +119,8 @@ export class StoreIterator<T> implements IterableIterator<T>, AsyncIterable<T>, 
    */
   seek(key: Bytes): void {
     this.#checkOpen()
-    this.#cursor.seek(keyBytes(key))
+    // Read again when the next entry is asked for.
+    this.#cursor.seek(Uint8Array.from(keyBytes(key)))
     if (this.#chunk !== undefined && this.#left >= 0) this.#left += this.#chunk.count - this.#index
     this.#chunk = undefined
     this.#chunkEntries = firstChunkEntries

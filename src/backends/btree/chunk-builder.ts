@@ -1,3 +1,4 @@
+import { markAsUntransferable } from 'node:worker_threads'
 import { assert } from '../../base/assert.js'
 import type { EntryChunk } from '../../backend/backend.js'
 import { entryHeaderBytes, keyBytesMask, regionHeaderBytes } from '../../page/format.js'
@@ -203,6 +204,7 @@ export class ChunkBuilder {
     }
     if (count === 0) return null
     const bytes = Buffer.allocUnsafeSlow(total)
+    markAsUntransferable(bytes.buffer)
     let at = 0
     for (const part of parts) {
       bytes.set(part, at)

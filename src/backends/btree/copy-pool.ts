@@ -1,3 +1,4 @@
+import { markAsUntransferable } from 'node:worker_threads'
 import { BufferView } from '../../base/bytes.js'
 import type { PageBytes } from '../../page/format.js'
 
@@ -21,6 +22,8 @@ export class CopyPool {
     if (this.#nextWord + words > copyBlockBytes >>> 2) {
       this.bytes = Buffer.allocUnsafeSlow(copyBlockBytes)
       this.memory = this.bytes.buffer as ArrayBuffer
+      // Other copies lie in it: passing one to a thread must not take them along.
+      markAsUntransferable(this.memory)
       this.words = new Uint32Array(this.memory)
       this.#nextWord = 0
     }
