@@ -32,11 +32,14 @@ export function decompressBlock(compression: number, bytes: Buffer, sizeBytes: n
   if (bytes.length < 4 || bytes.readUInt32LE(0) !== sizeBytes) {
     throw corrupt('the size inside an LZ4 block differs from its metadata')
   }
+  let block: Buffer
   try {
-    return uncompressSync(bytes)
+    block = uncompressSync(bytes)
   } catch (error) {
     throw corrupt('an LZ4 block does not decompress', error)
   }
+  if (block.length === sizeBytes) return block
+  throw corrupt(`an LZ4 block decompresses to ${block.length} bytes instead of ${sizeBytes}`)
 }
 
 function corrupt(message: string, cause?: unknown): KintsugiError {

@@ -43,12 +43,29 @@ export function valueBytes(value: Bytes): Uint8Array {
 }
 
 function toBytes(given: Bytes, what: string): Uint8Array {
-  if (given instanceof Uint8Array) return given
+  if (given instanceof Uint8Array) {
+    if (given.length === 0) checkAttached(given, what)
+    return given
+  }
   if (typeof given === 'string') return Buffer.from(given)
   throw new KintsugiError(
     'KINTSUGI_INVALID_ARGUMENT',
     `a ${what} must be a string or a Uint8Array, ${describe(given)} was given`
   )
+}
+
+/** Memory that was transferred away has no bytes left, which must not pass for an empty key. */
+function checkAttached(bytes: Uint8Array, what: string): void {
+  try {
+    new Uint8Array(bytes.buffer)
+  } catch (error) {
+    throw new KintsugiError(
+      'KINTSUGI_INVALID_ARGUMENT',
+      `the memory of a ${what} was transferred away; nothing was written`,
+      {},
+      error
+    )
+  }
 }
 
 /** The range with its bounds as bytes that the caller can no longer change. */

@@ -11,7 +11,7 @@ import { aborted } from './work.js'
 export interface IteratorOptions extends KeyRange {
   /** From the last key to the first. Default false. */
   readonly reverse?: boolean | undefined
-  /** At most this many entries; -1, the default, means all. */
+  /** At most this many entries; -1, the default, means all, as does Infinity. */
   readonly limit?: number | undefined
   /** Ends asynchronous iteration with an error of code `KINTSUGI_ABORTED`. */
   readonly signal?: AbortSignal | undefined
@@ -19,8 +19,10 @@ export interface IteratorOptions extends KeyRange {
 
 export const iteratorOptionNames = ['gt', 'gte', 'lt', 'lte', 'reverse', 'limit', 'signal'] as const
 
-export function checkLimit(limit: number): void {
-  if (Number.isSafeInteger(limit) && limit >= -1) return
+/** The most entries to yield, or -1. Neither given, nor -1, nor Infinity sets a bound. */
+export function limitOf(limit = -1): number {
+  if (limit === Infinity) return -1
+  if (Number.isSafeInteger(limit) && limit >= -1) return limit
   throw invalidOption('limit', `${describe(limit)} was given, allowed is a count, or -1 for all`)
 }
 

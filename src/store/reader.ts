@@ -3,8 +3,8 @@ import { KintsugiError } from '../errors.js'
 import { checkOptionNames, describe, invalidOption, type Encoding } from '../options.js'
 import { keyBytes, rangeBytes, type Bytes } from './arguments.js'
 import {
-  checkLimit,
   iteratorOptionNames,
+  limitOf,
   StoreIterator,
   type IterationPlan,
   type IteratorOptions,
@@ -114,17 +114,16 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
 
   #plan(selection: Selection, options: IteratorOptions): IterationPlan {
     checkOptionNames(options, iteratorOptionNames)
-    const { reverse = false, limit = -1, signal } = options
+    const { reverse = false, signal } = options
     if (typeof reverse !== 'boolean') {
       throw invalidOption('reverse', `${describe(reverse)} was given, allowed is true or false`)
     }
-    checkLimit(limit)
     checkSignal(signal)
     return {
       selection,
       range: rangeBytes(options),
       reverse,
-      limit,
+      limit: limitOf(options.limit),
       signal,
       keyEncoding: this.keyEncoding,
       valueEncoding: this.valueEncoding

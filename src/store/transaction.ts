@@ -4,7 +4,7 @@ import { KintsugiError } from '../errors.js'
 import { checkOptionNames, type Durability } from '../options.js'
 import { keyBytes, rangeBytes, valueBytes, type Bytes, type KeyRange } from './arguments.js'
 import { contains, type ConflictWindow } from './conflict-window.js'
-import { checkLimit, iteratorOptionNames, type IteratorOptions } from './iterator.js'
+import { iteratorOptionNames, limitOf, type IteratorOptions } from './iterator.js'
 import type { Snapshot } from './snapshot.js'
 
 /** How to run a transaction. */
@@ -97,8 +97,8 @@ export class Transaction<K extends Buffer | string = Buffer, V extends Buffer | 
   entries(options: IteratorOptions = {}): Iterable<[K, V]> & AsyncIterable<[K, V]> {
     this.#checkOpen()
     checkOptionNames(options, iteratorOptionNames)
-    const { limit = -1, ...unlimited } = options
-    checkLimit(limit)
+    const { limit: given, ...unlimited } = options
+    const limit = limitOf(given)
     const range = rangeBytes(options)
     this.#readRanges.push(range)
     const merge = new OwnWrites(this.#writes, this.#cleared, range, options.reverse === true)

@@ -120,12 +120,15 @@ describe('the package', () => {
   })
 
   it('holds what is needed and nothing else', () => {
-    const folders = new Set(packed.map((path) => path.split('/')[0]))
-    for (const folder of folders) {
-      expect(['dist', 'prebuilds', 'docs', 'package.json', 'README.md', 'LICENSE']).toContain(
-        folder
-      )
-    }
+    const wanted =
+      /^(?:(?:dist|prebuilds|docs|examples)\/|src\/.*\/format\.md$|(?:package\.json|README\.md|LICENSE)$)/
+    expect(packed.filter((path) => !wanted.test(path))).toEqual([])
+    const readme = fs.readFileSync(join(projectRoot, 'README.md'), 'utf8')
+    const links = [...readme.matchAll(/\]\(((?:docs|src|examples)\/[^)#]+)/g)].map(
+      ([, path]) => path
+    )
+    expect(links.length).toBeGreaterThan(5)
+    expect(packed).toEqual(expect.arrayContaining(links))
     expect(packed).toContain('dist/index.js')
     expect(packed).toContain('dist/index.d.ts')
     expect(packed).toContain('dist/cli/main.js')

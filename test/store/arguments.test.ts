@@ -13,7 +13,14 @@ import {
 
 const stores = useStores()
 
+function transferredAway(): Uint8Array {
+  const bytes = new Uint8Array(8)
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] })
+  return bytes
+}
+
 const notBytes: unknown[] = [
+  transferredAway(),
   undefined,
   null,
   7,
