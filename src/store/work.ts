@@ -26,6 +26,7 @@ export async function interruptible<T>(
 export function progressOf(options: WorkOptions): Progress {
   const { signal, onProgress } = options
   checkSignal(signal)
+  if (signal?.aborted === true) throw aborted(signal)
   if (onProgress !== undefined && typeof onProgress !== 'function') {
     throw invalidOption('onProgress', `${describe(onProgress)} was given, allowed is a function`)
   }

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { repair } from '../../dist/index.js'
+import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import { failure, failureCode, useStores } from '../helpers/store.js'
 
 const stores = useStores()
@@ -108,8 +110,15 @@ describe('compact', () => {
       await store.put(`k${i}`, Buffer.alloc(1000, i), { durability: 'memory' })
     }
     await store.persist()
-    const aborted = AbortSignal.abort(new Error('no'))
-    expect((await failure(() => store.compact({ signal: aborted }))).code).toBe('KINTSUGI_ABORTED')
+    const signal = AbortSignal.abort(new Error('no'))
+    const works = [
+      () => store.compact({ signal }),
+      () => store.verify('basic', { signal }),
+      () => repair('/nowhere', { vfs: new MemVfs(), signal })
+    ]
+    for (const work of works) {
+      expect((await failure(work)).code, String(work)).toBe('KINTSUGI_ABORTED')
+    }
     const reports: [number, number, string][] = []
     await store.compact({ onProgress: (...report) => reports.push(report) })
     for (const [done, total, unit] of reports) {
