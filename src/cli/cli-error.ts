@@ -44,6 +44,21 @@ export function fileError(action: string, path: string, error: unknown): CliErro
   })
 }
 
+/** What a call about a file answers, or undefined where there is no such file. */
+export async function ifThere<T>(
+  action: string,
+  path: string,
+  call: Promise<T>
+): Promise<T | undefined> {
+  try {
+    return await call
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    throw fileError(action, path, error)
+  }
+}
+
 const reasons: Record<string, string> = {
   ENOENT: 'there is no such file or directory',
   EACCES: 'permission denied',

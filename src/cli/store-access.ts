@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { open, type OpenOptions } from '../open.js'
 import type { Store } from '../store/store.js'
 import type { RecoverySummary } from '../telemetry/telemetry.js'
+import { ifThere } from './cli-error.js'
 import { plural } from './output.js'
 import type { Session } from './session.js'
 
@@ -47,11 +48,16 @@ function noteRecovery(session: Session, recovery: RecoverySummary, readOnly: boo
   for (const warning of warnings) session.note(`warning: ${warning}`)
 }
 
-/** Bytes on disk of a directory's files, its subdirectories included; 0 where there is none. */
+/**
+ * Bytes on disk of a directory's files, its subdirectories included; 0 where there is none. Files
+ * may go meanwhile: a store that is open retires its log.
+ */
 export async function directoryBytes(path: string): Promise<number> {
   let bytes = 0
-  for (const entry of await readdir(path, { recursive: true }).catch(() => [])) {
-    const status = await stat(join(path, entry)).catch(() => undefined)
+  const entries = await ifThere('read', path, readdir(path, { recursive: true }))
+  for (const entry of entries ?? []) {
+    const file = join(path, entry)
+    const status = await ifThere('read', file, stat(file))
     if (status?.isFile()) bytes += status.blocks * 512
   }
   return bytes

@@ -1,4 +1,11 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { open } from '../../dist/open.js'
@@ -111,4 +118,14 @@ test('export into a directory that is not there says so', async () => {
   const { code, error } = await kintsugiFailure(['export', store, join(directory, 'no', 'x')])
   expect([code, error.code]).toEqual([1, 'CLI_FILE'])
   expect(existsSync(join(directory, 'no'))).toBe(false)
+})
+
+test('export leaves alone what it cannot look at', async () => {
+  const directory = workspace()
+  const store = await sailingStore(directory)
+  const loop = join(directory, 'loop')
+  symlinkSync(loop, loop)
+  const { error } = await kintsugiFailure(['export', store, loop])
+  expect(error).toMatchObject({ code: 'CLI_FILE', message: expect.stringContaining(loop) })
+  expect(lstatSync(loop).isSymbolicLink()).toBe(true)
 })

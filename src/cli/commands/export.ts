@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { finished } from 'node:stream/promises'
 import { Option, type Command } from 'commander'
 import { byteEncodings, jsonBytes, notUtf8, utf8Text, type ByteEncoding } from '../byte-text.js'
-import { fileError, usageError } from '../cli-error.js'
+import { fileError, ifThere, usageError } from '../cli-error.js'
 import { addRangeOptions, parseRange, type RangeOptions } from '../key-options.js'
 import { wholeNumber } from '../number-options.js'
 import { formatBytes, formatDuration, formatNumber, Output, plural } from '../output.js'
@@ -189,7 +189,7 @@ async function toFile(
   { force }: ExportOptions,
   work: (target: Output) => Promise<void>
 ): Promise<void> {
-  const existing = await stat(file).catch(() => undefined)
+  const existing = await ifThere('write', file, stat(file))
   if (existing && !force) throw fileError('write', file, { code: 'EEXIST' })
   // Devices and pipes cannot be renamed onto.
   const direct = existing !== undefined && !existing.isFile()
