@@ -19,6 +19,7 @@ export class SegmentFile {
   readonly #sync: VfsFile | undefined
   /** Preallocated and never written from here to `#sizeBytes`, so it reads as zeros. */
   #freshFrom = 0
+  /** 0 for a file that held something before: nothing is written ahead in it. */
   #sizeBytes = 0
 
   /** Without files: a segment that is read only, its number and path. */
@@ -59,7 +60,6 @@ export class SegmentFile {
 
   /** Says that the file holds nothing but preallocated zeros. */
   markFresh(sizeBytes: number): void {
-    this.#freshFrom = 0
     this.#sizeBytes = sizeBytes
   }
 
@@ -69,12 +69,11 @@ export class SegmentFile {
    * that was written before.
    */
   #writeAhead(file: VfsFile, end: number): void {
-    const from = Math.max(end, this.#freshFrom)
-    if (end < this.#freshFrom || from >= this.#sizeBytes) return
+    if (end < this.#freshFrom || end >= this.#sizeBytes) return
     const wantedBytes = Math.min(zeros.length, Math.ceil(this.#sizeBytes / aheadShare))
-    const ahead = zeros.subarray(0, Math.min(wantedBytes, this.#sizeBytes - from))
-    this.#freshFrom = from + ahead.length
-    file.writeSync(ahead, from)
+    const ahead = zeros.subarray(0, Math.min(wantedBytes, this.#sizeBytes - end))
+    this.#freshFrom = end + ahead.length
+    file.writeSync(ahead, end)
   }
 
   #used(end: number): void {

@@ -226,6 +226,7 @@ export class BtreeBackend implements Backend {
   }
 
   async close(): Promise<void> {
+    // Persists tell of its failure; here it only has to have ended before the file is closed.
     await this.#reclaiming?.catch(() => {})
     await this.pager.close()
   }

@@ -220,7 +220,7 @@ export class Overflow {
     this.#frozen = new Map()
   }
 
-  /** Resolves when no read is running any more. */
+  /** Resolves when no read is running any more; whoever began one hears how it ended. */
   async settle(): Promise<void> {
     while (this.#loading.size > 0) {
       const [load] = this.#loading.values()

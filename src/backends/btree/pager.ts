@@ -297,7 +297,7 @@ export class Pager {
 
   /** Checks the newest durable state as it is on disk, metas included; damage is a finding. */
   async verify(level: VerifyLevel, progress: Progress): Promise<Finding[]> {
-    // Between two persists the metas on disk stand still.
+    // Between two persists the metas on disk stand still. How one ends is its caller's to hear.
     while (this.#persisting !== undefined) await this.#persisting.catch(() => {})
     const { newest } = this.slots
     const findings = verifyMetas(this.file, this.#options.storeId, this.#options.checksum, newest)
