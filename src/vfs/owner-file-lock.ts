@@ -23,8 +23,14 @@ export function lockByOwnerFile(
   { exclusive, now }: { exclusive: boolean; now: number }
 ): HeldLock {
   const owner = currentOwner(now, undefined)
-  // Read and write, although only read: who may not write the lock file may not own the store.
-  const fd = openLockFile(path, true)
+  let fd: number
+  try {
+    // Read and write, although only read: who may not write the lock file may not own the store.
+    fd = openLockFile(path, true)
+  } catch (error) {
+    if (exclusive || errnoOf(error) !== 'EROFS') throw error
+    return lookOn(path, owner)
+  }
   try {
     createOwnerFile(path, owner)
     const recorded = readRecord(fd)
@@ -35,6 +41,31 @@ export function lockByOwnerFile(
     const identity = identityOf(fd)
     const end = () => endLock(path, fd)
     return { identity, exclusive, owner, previousOwner: undefined, holders: 1, end }
+  } catch (error) {
+    fs.closeSync(fd)
+    throw error
+  }
+}
+
+/**
+ * A reader's lock on a read-only file system: nothing can be left there, and nobody can become the
+ * owner. Only one that is there already counts.
+ */
+function lookOn(path: string, owner: LockOwner): HeldLock {
+  if (fs.existsSync(ownerPathOf(path))) throw ownerFileError(path, undefined)
+  const fd = openLockFile(path, false)
+  try {
+    const recorded = readRecord(fd)
+    if (recorded) throw recordError(path, recorded)
+    const end = () => fs.closeSync(fd)
+    return {
+      identity: identityOf(fd),
+      exclusive: false,
+      owner,
+      previousOwner: undefined,
+      holders: 1,
+      end
+    }
   } catch (error) {
     fs.closeSync(fd)
     throw error

@@ -243,9 +243,14 @@ describe('a read-only file system', () => {
     if (status !== 0) return skip('a file system cannot be mounted read-only here')
     expect(await failureCode(() => open(path, options))).toBe('KINTSUGI_PERMISSION')
     expect(await failureCode(() => open(`${directory}/other`))).toBe('KINTSUGI_PERMISSION')
-    const reader = await open(path, { ...options, readOnly: true })
-    expect(reader.getSync('k')?.toString()).toBe('v')
-    expect(await reader.verify('comprehensive')).toEqual([])
-    await reader.close()
+    for (const native of [true, false]) {
+      expect(await failureCode(() => open(path, { ...options, native }))).toBe(
+        'KINTSUGI_PERMISSION'
+      )
+      const reader = await open(path, { ...options, native, readOnly: true })
+      expect(reader.getSync('k')?.toString()).toBe('v')
+      expect(await reader.verify('comprehensive')).toEqual([])
+      await reader.close()
+    }
   }, 60_000)
 })
