@@ -29,6 +29,11 @@ export type WalRecoveryMode = 'tolerate-torn-tail' | 'absolute' | 'point-in-time
 /** How a store takes and returns keys or values. Input may be bytes or a string in any case. */
 export type Encoding = 'buffer' | 'utf8'
 
+/** How a block is stored. */
+export type CompressionName = 'lz4' | 'none'
+
+const compressionNames: readonly CompressionName[] = ['lz4', 'none']
+
 /** Options with one plain value each. Every one is optional; the table below has the defaults. */
 export interface StoreOptions {
   /** Create the store where there is none. Default true. */
@@ -63,6 +68,25 @@ export interface StoreOptions {
   persistIntervalMs?: number
   /** Size of a B+ tree page; fixed when the store is created. Default 8 KiB, a power of two. */
   pageBytes?: number
+  /** LSM: size of the memtable that takes writes; full, it becomes tables. Default 32 MiB. */
+  memtableBytes?: number
+  /** LSM: number of levels, the first included. Default 7, from 2 to 12. */
+  maxLevels?: number
+  /** LSM: how many times larger than the one above a level may be. Default 10. */
+  levelSizeMultiplier?: number
+  /** LSM: so many tables in level 0 start a compaction. Default 4. */
+  compactionThreshold?: number
+  /** LSM: size of a block of a table in memory; fixed when the store is created. Default 8 KiB. */
+  blockBytes?: number
+  /**
+   * LSM: how blocks of new tables are stored, for all levels or level by level; levels beyond the
+   * end of the list are like its last. Default `lz4`.
+   */
+  compression?: CompressionName | readonly CompressionName[]
+  /** LSM: compactions at the same time; 0: only those asked for. Default 1. */
+  maxBackgroundJobs?: number
+  /** LSM: most bytes that compactions write in a second; 0: no limit. Default 0. */
+  rateLimitBytesPerSecond?: number
 }
 
 export type ResolvedOptions = Required<StoreOptions>
@@ -117,7 +141,25 @@ const rules: { readonly [Name in keyof ResolvedOptions]: Rule } = {
     default: 8 * KiB,
     allowed: 'a power of two from 4096 to 65536',
     check: (given) => [4, 8, 16, 32, 64].some((size) => given === size * KiB)
-  }
+  },
+  memtableBytes: whole(32 * MiB, 16 * KiB, GiB, 'bytes'),
+  maxLevels: whole(7, 2, 12, 'levels'),
+  levelSizeMultiplier: whole(10, 2, 100, 'times'),
+  compactionThreshold: whole(4, 1, 64, 'tables'),
+  blockBytes: {
+    default: 8 * KiB,
+    allowed: 'a power of two from 1024 to 32768',
+    check: (given) => [1, 2, 4, 8, 16, 32].some((size) => given === size * KiB)
+  },
+  compression: {
+    default: 'lz4',
+    allowed: "'lz4', 'none' or a list of these, one for each level",
+    check: (given) =>
+      (Array.isArray(given) ? given.length > 0 && given.length <= 12 : true) &&
+      [given].flat().every((name) => compressionNames.includes(name as CompressionName))
+  },
+  maxBackgroundJobs: whole(1, 0, 8, 'jobs'),
+  rateLimitBytesPerSecond: whole(0, 0, 64 * GiB, 'bytes')
 }
 
 export const optionNames = Object.keys(rules) as (keyof ResolvedOptions)[]

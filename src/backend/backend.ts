@@ -194,6 +194,8 @@ export interface BackendContext {
   readonly clock: Clock
   readonly options: ResolvedOptions
   readonly readOnly: boolean
+  /** Where files go that the backend cannot explain; made when it is needed. */
+  readonly quarantine: string
   /** Epoch of this opening: rises with every recovery (rule F4). */
   readonly epoch: number
 }
@@ -202,7 +204,7 @@ export interface BackendContext {
 export interface BackendKind {
   readonly name: string
   /** Options that fix the format when a store is created; kept in its identity. */
-  readonly formatOptions: readonly 'pageBytes'[]
+  readonly formatOptions: readonly ('pageBytes' | 'blockBytes')[]
   /** Makes the files of an empty store, durable when it resolves, the directory's entries included. */
   create(context: BackendContext): Promise<Backend>
   open(context: BackendContext): Promise<Backend>

@@ -22,8 +22,10 @@ import {
   dataDirectory,
   dataName,
   makeDirectory,
+  quarantineDirectory,
   refuseDirectory,
-  removeTree
+  removeTree,
+  timeStamp
 } from '../store/store-directory.js'
 import type { Log } from '../wal/log.js'
 import type { LogLoss } from '../wal/witness.js'
@@ -234,7 +236,7 @@ class Repair {
   async #quarantine(replaced: string): Promise<string | undefined> {
     const { vfs, path } = this.#opening
     if (vfs.statSync(replaced) === undefined) return undefined
-    const place = `${path}/quarantine/${this.#stamp}`
+    const place = quarantineDirectory(path, this.#opening.startedMs)
     await makeDirectory(vfs, place)
     const destination = `${place}/${dataName(this.#identity.backend, this.#identity.dataGeneration)}`
     await vfs.rename(replaced, destination)
@@ -246,7 +248,10 @@ class Repair {
   async #keepReport(report: RepairReport): Promise<void> {
     const { vfs, path } = this.#opening
     await makeDirectory(vfs, `${path}/recovery`)
-    const file = await vfs.open(`${path}/recovery/repair-${this.#stamp}.json`, 'create')
+    const file = await vfs.open(
+      `${path}/recovery/repair-${timeStamp(this.#opening.startedMs)}.json`,
+      'create'
+    )
     const text = JSON.stringify(report, (_, value: unknown) => readable(value), 2)
     try {
       await file.writeAndDatasync(Buffer.from(`${text}\n`), 0)
@@ -263,11 +268,6 @@ class Repair {
 
   get #storeId(): Buffer {
     return Buffer.from(this.#identity.storeId, 'hex')
-  }
-
-  /** Time of the repair as part of a file name. */
-  get #stamp(): string {
-    return new Date(this.#opening.startedMs).toISOString().replaceAll(/[:.]/g, '-')
   }
 }
 

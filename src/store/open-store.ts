@@ -30,6 +30,7 @@ import {
   inspectDirectory,
   lockName,
   makeDirectory,
+  quarantineDirectory,
   refuseDirectory,
   walName
 } from './store-directory.js'
@@ -281,10 +282,11 @@ export function contextOf(
   epoch: number,
   format: Identity['format'] = {}
 ): BackendContext {
-  const { vfs, checksum, clock, options } = opening
+  const { vfs, path, checksum, clock, options, startedMs } = opening
   return {
     vfs,
     directory,
+    quarantine: quarantineDirectory(path, startedMs),
     storeId,
     checksum,
     clock,

@@ -6,6 +6,7 @@ import { slotNames, type Identity } from './identity.js'
 export const lockName = 'LOCK'
 const creatingName = 'CREATING'
 export const walName = 'wal'
+const quarantineName = 'quarantine'
 const dataPattern = /^[a-z]+-\d+$/
 
 /** Directory with the live data of a store (rule S4). */
@@ -15,6 +16,16 @@ export function dataDirectory(path: string, identity: Identity): string {
 
 export function dataName(backend: string, dataGeneration: number): string {
   return `${backend}-${dataGeneration}`
+}
+
+/** Where what is set aside at a time goes; nothing is deleted that cannot be made again. */
+export function quarantineDirectory(path: string, nowMs: number): string {
+  return `${path}/${quarantineName}/${timeStamp(nowMs)}`
+}
+
+/** A time as part of a file name. */
+export function timeStamp(nowMs: number): string {
+  return new Date(nowMs).toISOString().replaceAll(/[:.]/g, '-')
 }
 
 /** What a path holds, as far as names tell (rule S3). */

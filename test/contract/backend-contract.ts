@@ -206,6 +206,7 @@ async function created(name: BackendName) {
     clock: new TestClock(),
     options: resolveOptions({ pageBytes: 4096, cacheBytes: 1024 * 1024 }),
     readOnly: false,
+    quarantine: '/quarantine',
     epoch: 1
   }
   const backend = await (await loadBackend(name)).create(context)

@@ -12,7 +12,7 @@ import {
   keyReferenceAt,
   valueOffset
 } from '../../page/read.js'
-import { copyBlockBytes, type CopyPool } from './copy-pool.js'
+import { copyBlockBytes, type CopyPool } from '../../page/copy-pool.js'
 import { readExtentRef } from './node.js'
 import type { Overflow } from './overflow.js'
 import type { ExtentRef } from './page-content.js'

@@ -11,7 +11,7 @@ import {
 import type { FreelistSnapshot, PageRanges } from './freelist.js'
 import type { MetaPage } from './meta.js'
 import { PageBitmap } from './page-bitmap.js'
-import { writeLong } from './words.js'
+import { writeLong } from '../../base/words.js'
 
 /** A freelist page ready to be written. */
 export interface EncodedPage {

@@ -14,7 +14,7 @@ import {
   timelineBytes
 } from './format.js'
 import type { Checksum } from '../../codec/checksum.js'
-import { readLong, writeLong } from './words.js'
+import { readLong, writeLong } from '../../base/words.js'
 
 /**
  * Pages stamped with this epoch and a persist number in the range belong to a past that was given

@@ -2,7 +2,7 @@ import { assert } from '../../base/assert.js'
 import type { DataFile } from './data-file.js'
 import { ExtentHeader, extentHeaderBytes, extentPages, PageHeader, PageKind } from './format.js'
 import type { ExtentRef } from './page-content.js'
-import { writeLong } from './words.js'
+import { writeLong } from '../../base/words.js'
 
 /** Where extents get their pages and the stamp of the persist they go into. */
 export interface ExtentSpace {

@@ -18,7 +18,7 @@ import { decodeMeta, type MetaPage } from './meta.js'
 import { checkExtent } from './overflow.js'
 import type { ExtentRef, PageContent } from './page-content.js'
 import { Slab } from './page-memory.js'
-import { readLong } from './words.js'
+import { readLong } from '../../base/words.js'
 
 const scanBytes = 1 << 20
 /** Pages tried at each size when no meta page says which it is. */

@@ -6,7 +6,7 @@ import {
   searchPage,
   valueOffset
 } from '../../page/read.js'
-import { CopyPool } from './copy-pool.js'
+import { CopyPool } from '../../page/copy-pool.js'
 import { pageHeaderBytes } from './format.js'
 import { KeyTails } from './key-tails.js'
 import { childAt, readExtentRef } from './node.js'

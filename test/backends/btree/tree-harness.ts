@@ -30,6 +30,7 @@ export function contextOf(vfs: MemVfs, settings: Settings = {}): BackendContext 
     clock: systemClock,
     options: { ...resolveOptions({}), pageBytes, cacheBytes },
     readOnly: false,
+    quarantine: '/quarantine',
     epoch: 1
   }
 }

@@ -1,6 +1,6 @@
 import { markAsUntransferable } from 'node:worker_threads'
-import { BufferView } from '../../base/bytes.js'
-import type { PageBytes } from '../../page/format.js'
+import { BufferView } from '../base/bytes.js'
+import type { PageBytes } from './format.js'
 
 export const copyBlockBytes = 65_536
 const maxPooledBytes = 4096
