@@ -2,6 +2,7 @@ import type { ByteRange } from '../batch/batch.js'
 import type { Clock } from '../base/clock.js'
 import type { Checksum } from '../codec/checksum.js'
 import type { ResolvedOptions } from '../options.js'
+import type { CompactionFailure, CompactionSummary } from '../telemetry/telemetry.js'
 import type { Vfs } from '../vfs/vfs.js'
 
 /**
@@ -22,6 +23,12 @@ export interface Backend {
   readonly persistPays: boolean
   /** Bytes applied since the last persist: what a persist would have to write, roughly. */
   readonly dirtyBytes: number
+  /** With so many dirty bytes a persist is due. */
+  readonly persistBytes: number
+  /** Beyond so many, commits wait for it. */
+  readonly holdBytes: number
+  /** How far background work lags behind the writes: they are slowed down, or wait. */
+  readonly pressure: Pressure
 
   /**
    * Verifies and pins what applying the encoded batch at `bytes[start, end)` will touch, so that
@@ -78,6 +85,8 @@ export interface Backend {
   /** Closes files; does not persist. */
   close(): Promise<void>
 }
+
+export type Pressure = 'none' | 'slowdown' | 'stop'
 
 export interface BackendCapabilities {
   /** Cursors and point reads work synchronously. */
@@ -198,7 +207,14 @@ export interface BackendContext {
   readonly quarantine: string
   /** Epoch of this opening: rises with every recovery (rule F4). */
   readonly epoch: number
+  /** Tells of background work. */
+  readonly notify: (event: BackendEvent) => void
 }
+
+/** What a backend's background work tells. */
+export type BackendEvent =
+  | { readonly name: 'compaction'; readonly detail: CompactionSummary }
+  | { readonly name: 'compaction-failed'; readonly detail: CompactionFailure }
 
 /** A kind of backend, as the registry knows it. */
 export interface BackendKind {

@@ -14,6 +14,9 @@ import { GroupWriter, type GroupWriterParts } from './group-writer.js'
 import { Stall } from './stall.js'
 import { WaitingCommits, type WaitingCommit } from './waiting-commits.js'
 
+/** Why commits wait: too much is not persisted, or compactions lag behind. */
+export type HoldReason = 'dirty-bytes' | 'compaction' | 'slowdown'
+
 /**
  * The upper half of every write: encode into the log's staging memory and let the backend prepare
  * (rule W10); then the group writer numbers, logs, applies and acknowledges. Commits whose pages are
@@ -25,7 +28,7 @@ export class CommitQueue {
   readonly #waiting: WaitingCommits
   readonly #stall: Stall
   #pumping = false
-  #hold = false
+  readonly #holds = new Set<HoldReason>()
 
   constructor(parts: GroupWriterParts) {
     this.#parts = parts
@@ -130,10 +133,10 @@ export class CommitQueue {
     this.#writer.recordPending()
   }
 
-  /** Lets further commits wait, or lets them go on: backpressure from persisting. */
-  hold(held: boolean): void {
-    this.#hold = held
-    if (!held) this.#pump()
+  /** Lets further commits wait, for a reason, or ends that; without any reason they go on. */
+  hold(reason: HoldReason, held: boolean): void {
+    if (held) this.#holds.add(reason)
+    else if (this.#holds.delete(reason)) this.#pump()
   }
 
   /** Refuses every write from now on, those that wait included. */
@@ -161,7 +164,7 @@ export class CommitQueue {
     const { log, options } = this.#parts
     return (
       this.#writer.failure !== undefined ||
-      this.#hold ||
+      this.#holds.size > 0 ||
       this.#writer.isLogFailing ||
       this.#waiting.size > 0 ||
       log.unsyncedBytes + bytes > options.maxPendingBytes
@@ -202,7 +205,7 @@ export class CommitQueue {
   #pump(): void {
     const { failure, isLogFailing } = this.#writer
     if (failure !== undefined) this.#waiting.rejectAll(failure)
-    if (this.#pumping || this.#hold || isLogFailing) return
+    if (this.#pumping || this.#holds.size > 0 || isLogFailing) return
     this.#pumping = true
     try {
       for (let next = this.#waiting.ready(); next !== undefined; next = this.#waiting.ready()) {

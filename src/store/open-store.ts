@@ -1,4 +1,4 @@
-import type { Backend, BackendContext, BackendKind } from '../backend/backend.js'
+import type { Backend, BackendContext, BackendEvent, BackendKind } from '../backend/backend.js'
 import type { Clock } from '../base/clock.js'
 import type { Random } from '../base/random.js'
 import { Checksum } from '../codec/checksum.js'
@@ -74,7 +74,8 @@ export async function withLock<T>(
   })
   try {
     const checksum = await Checksum.create()
-    return await work({ ...request, checksum, lock, startedMs })
+    const telemetry = new Telemetry(path)
+    return await work({ ...request, checksum, lock, startedMs, telemetry })
   } catch (error) {
     lock.release()
     throw error
@@ -85,6 +86,7 @@ export interface Opening extends OpenRequest {
   readonly checksum: Checksum
   readonly lock: VfsLock
   readonly startedMs: number
+  readonly telemetry: Telemetry
 }
 
 /** Whether there is a store to open or one may be created; anything else is an error. */
@@ -282,7 +284,7 @@ export function contextOf(
   epoch: number,
   format: Identity['format'] = {}
 ): BackendContext {
-  const { vfs, path, checksum, clock, options, startedMs } = opening
+  const { vfs, path, checksum, clock, options, startedMs, telemetry } = opening
   return {
     vfs,
     directory,
@@ -292,7 +294,8 @@ export function contextOf(
     clock,
     options: { ...options, ...format },
     readOnly: options.readOnly,
-    epoch
+    epoch,
+    notify: ({ name, detail }: BackendEvent) => telemetry.emit(name, detail as never)
   }
 }
 
@@ -352,8 +355,7 @@ function assemble(
   log: Log | undefined,
   recovery: RecoverySummary
 ): Store {
-  const { path, options, clock, vfs, checksum, lock } = opening
-  const telemetry = new Telemetry(path)
+  const { path, options, clock, vfs, checksum, lock, telemetry } = opening
   const window = new ConflictWindow()
   let writer
   if (log !== undefined) {

@@ -6,6 +6,7 @@ import type { Log } from '../wal/log.js'
 import type { CommitQueue } from './commit-queue.js'
 import type { IdentityFile } from './identity.js'
 import { Stall } from './stall.js'
+import { Throttle } from './throttle.js'
 
 /** A failed persist is tried again after this long, twice as long each further time. */
 const retryDelayMs = 1000
@@ -26,7 +27,7 @@ export interface PersisterParts {
 
 /**
  * Decides when the backend persists, and retires the log behind it. A persist starts by dirty
- * bytes, log bytes or time; beyond twice the dirty bytes, commits wait for it.
+ * bytes, log bytes or time; beyond the backend's bound of dirty bytes, commits wait for it.
  */
 export class Persister {
   readonly #backend: Backend
@@ -37,6 +38,7 @@ export class Persister {
   readonly #telemetry: Telemetry
   readonly #options: ResolvedOptions
   readonly #stall: Stall
+  readonly #throttle: Throttle
   /** A persist under way, or what keeps one from starting. */
   #running: Promise<number> | undefined
   #lastPersistMs: number
@@ -55,6 +57,7 @@ export class Persister {
     this.#telemetry = parts.telemetry
     this.#options = parts.options
     this.#stall = new Stall('dirty-bytes', parts.clock, parts.telemetry)
+    this.#throttle = new Throttle(parts)
     this.#lastPersistMs = parts.clock.now()
     this.#schedule()
   }
@@ -90,6 +93,7 @@ export class Persister {
   async close(): Promise<void> {
     this.#closed = true
     this.#timer?.cancel()
+    this.#throttle.close()
     await this.#running?.catch(() => undefined) // reported where it was started
   }
 
@@ -140,13 +144,16 @@ export class Persister {
 
   /** Looks at the triggers; called after every group of commits and now and then. */
   check(): void {
-    if (this.#closed || this.#backend.appliedSeq === this.#backend.durableSeq) return
+    if (this.#closed) return
+    this.#throttle.check(this.#log.committedBytes)
+    if (this.#backend.appliedSeq === this.#backend.durableSeq) return
     const nowMs = this.#clock.now()
-    const { persistDirtyBytes, persistWalBytes, persistIntervalMs } = this.#options
+    const { persistWalBytes, persistIntervalMs } = this.#options
+    const { persistBytes, holdBytes } = this.#backend
     const dirty = this.#backend.dirtyBytes
-    if (dirty > 2 * persistDirtyBytes && this.#failures === 0) this.#holdWrites(dirty)
+    if (dirty > holdBytes && this.#failures === 0) this.#holdWrites(dirty)
     const due =
-      dirty >= persistDirtyBytes ||
+      dirty >= persistBytes ||
       this.#log.committedBytes - this.#logBytesAtPersist >= persistWalBytes ||
       nowMs - this.#lastPersistMs >= persistIntervalMs
     if (!due || this.#running !== undefined || nowMs < this.#notBeforeMs) return
@@ -156,16 +163,14 @@ export class Persister {
   #holdWrites(dirtyBytes: number): void {
     if (this.#stall.isOn) return
     this.#stall.begin(dirtyBytes)
-    this.#queue.hold(true)
+    this.#queue.hold('dirty-bytes', true)
   }
 
   /** Lets writes go on, where they wait and there is room; or where persisting fails anyway. */
   #relieve(): void {
     if (!this.#stall.isOn) return
-    if (this.#failures === 0 && this.#backend.dirtyBytes > 2 * this.#options.persistDirtyBytes) {
-      return
-    }
+    if (this.#failures === 0 && this.#backend.dirtyBytes > this.#backend.holdBytes) return
     this.#stall.end()
-    this.#queue.hold(false)
+    this.#queue.hold('dirty-bytes', false)
   }
 }

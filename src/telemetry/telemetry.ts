@@ -25,6 +25,24 @@ export interface RecoverySummary {
   readonly durationMs: number
 }
 
+/** What a compaction did. */
+export interface CompactionSummary {
+  /** Level whose tables were taken. */
+  readonly level: number
+  /** Level that the result is in. */
+  readonly outputLevel: number
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  readonly durationMs: number
+}
+
+/** A compaction that failed; its inputs are kept. */
+export interface CompactionFailure {
+  readonly error: Error
+  /** When it is tried again. */
+  readonly retryInMs: number
+}
+
 /** Events of a store, with what listeners receive. Also published on `kintsugi:<name>`. */
 export interface StoreEvents {
   /** Opening is finished. */
@@ -33,8 +51,16 @@ export interface StoreEvents {
   persist: [{ seq: number; durationMs: number }]
   /** A background persist failed; writes go on while there is log space. It is tried again. */
   'persist-failed': [{ error: Error }]
-  /** Writes wait because too much is pending or not yet persisted. */
-  stall: [{ reason: 'pending-bytes' | 'dirty-bytes'; bytes: number }]
+  /** A compaction finished. */
+  compaction: [CompactionSummary]
+  /** A compaction failed; nothing is lost, and it is tried again. */
+  'compaction-failed': [CompactionFailure]
+  /** Writes are slowed down because compactions lag behind. */
+  slowdown: []
+  /** Writes are no longer slowed down. */
+  'slowdown-end': [{ durationMs: number }]
+  /** Writes wait because too much is pending, not yet persisted or not yet compacted. */
+  stall: [{ reason: 'pending-bytes' | 'dirty-bytes' | 'compaction'; bytes: number }]
   /** Waiting writes go on. */
   'stall-end': [{ durationMs: number }]
   /** The store refuses writes from now on, with the error that caused it. */
@@ -57,6 +83,8 @@ export class Counters {
   persistFailures = 0
   stalls = 0
   stallMs = 0
+  slowdowns = 0
+  slowdownMs = 0
 
   asRecord(): Record<string, number> {
     return Object.fromEntries(Object.entries(this) as [string, number][])
@@ -67,6 +95,10 @@ const eventNames: readonly (keyof StoreEvents)[] = [
   'recovery',
   'persist',
   'persist-failed',
+  'compaction',
+  'compaction-failed',
+  'slowdown',
+  'slowdown-end',
   'stall',
   'stall-end',
   'read-only',

@@ -207,7 +207,8 @@ async function created(name: BackendName) {
     options: resolveOptions({ pageBytes: 4096, cacheBytes: 1024 * 1024 }),
     readOnly: false,
     quarantine: '/quarantine',
-    epoch: 1
+    epoch: 1,
+    notify: () => undefined
   }
   const backend = await (await loadBackend(name)).create(context)
   return { vfs, context, backend }

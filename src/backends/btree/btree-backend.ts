@@ -45,6 +45,9 @@ export class BtreeBackend implements Backend {
     bidirectionalCursor: true
   }
 
+  /** Nothing is left for later: a persist does it all. */
+  readonly pressure = 'none'
+  readonly persistBytes: number
   readonly pager: Pager
   readonly tree: Tree
   readonly #reader: TreeReader
@@ -66,15 +69,18 @@ export class BtreeBackend implements Backend {
 
   static async create(context: BackendContext): Promise<BtreeBackend> {
     const content = new NodeContent()
-    return new BtreeBackend(await Pager.create(pagerOptions(context, content)), content)
+    const pager = await Pager.create(pagerOptions(context, content))
+    return new BtreeBackend(pager, content, context.options.persistDirtyBytes)
   }
 
   static async open(context: BackendContext): Promise<BtreeBackend> {
     const content = new NodeContent()
-    return new BtreeBackend(await Pager.open(pagerOptions(context, content)), content)
+    const pager = await Pager.open(pagerOptions(context, content))
+    return new BtreeBackend(pager, content, context.options.persistDirtyBytes)
   }
 
-  private constructor(pager: Pager, content: NodeContent) {
+  private constructor(pager: Pager, content: NodeContent, persistBytes: number) {
+    this.persistBytes = persistBytes
     content.setPageBytes(pager.pageBytes)
     this.pager = pager
     this.#reader = new TreeReader(pager)
@@ -111,6 +117,10 @@ export class BtreeBackend implements Backend {
 
   get dirtyBytes(): number {
     return this.pager.dirtyBytes
+  }
+
+  get holdBytes(): number {
+    return 2 * this.persistBytes
   }
 
   tryPrepare(bytes: Buffer, start: number, end: number): boolean {

@@ -31,7 +31,8 @@ export function contextOf(vfs: MemVfs, settings: Settings = {}): BackendContext 
     options: { ...resolveOptions({}), pageBytes, cacheBytes },
     readOnly: false,
     quarantine: '/quarantine',
-    epoch: 1
+    epoch: 1,
+    notify: () => undefined
   }
 }
 
