@@ -1,12 +1,23 @@
 export { open, repair, type OpenOptions, type RepairOptions } from './open.js'
 export type { RepairReport } from './recovery/repair.js'
 export { KintsugiError, type ErrorCode, type ErrorFacts, type Severity } from './errors.js'
-export type { Durability, Encoding, StoreOptions, WalRecoveryMode } from './options.js'
+export type {
+  CompressionName,
+  Durability,
+  Encoding,
+  StoreOptions,
+  WalRecoveryMode
+} from './options.js'
 export type { Store, Operation, WriteOptions } from './store/store.js'
 export type { WorkOptions } from './store/work.js'
 export type { Snapshot } from './store/snapshot.js'
 export type { Transaction, TransactionOptions } from './store/transaction.js'
 export type { StoreIterator, IteratorOptions } from './store/iterator.js'
 export type { Bytes, KeyRange } from './store/arguments.js'
-export type { RecoverySummary, StoreEvents } from './telemetry/telemetry.js'
+export type {
+  CompactionFailure,
+  CompactionSummary,
+  RecoverySummary,
+  StoreEvents
+} from './telemetry/telemetry.js'
 export type { Finding, VerifyLevel } from './backend/backend.js'
