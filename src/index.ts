@@ -5,15 +5,17 @@ export type {
   CompressionName,
   Durability,
   Encoding,
+  ProfileName,
   StoreOptions,
   WalRecoveryMode
 } from './options.js'
-export type { Store, Operation, WriteOptions } from './store/store.js'
+export type { Store, WriteOptions } from './store/store.js'
+export type { Operation } from './store/operations.js'
 export type { WorkOptions } from './store/work.js'
 export type { Snapshot } from './store/snapshot.js'
 export type { Transaction, TransactionOptions } from './store/transaction.js'
 export type { StoreIterator, IteratorOptions } from './store/iterator.js'
-export type { Bytes, KeyRange } from './store/arguments.js'
+export type { Bytes, CompactOptions, KeyRange } from './store/arguments.js'
 export type {
   CompactionFailure,
   CompactionSummary,

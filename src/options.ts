@@ -29,6 +29,13 @@ export type WalRecoveryMode = 'tolerate-torn-tail' | 'absolute' | 'point-in-time
 /** How a store takes and returns keys or values. Input may be bytes or a string in any case. */
 export type Encoding = 'buffer' | 'utf8'
 
+/**
+ * A set of defaults. `low-memory` asks for little memory, at the cost of speed; `safe-mode` does
+ * nothing in the background that nobody asked for, and keeps memory in bounds: for a machine in
+ * trouble. Options that are given win over it.
+ */
+export type ProfileName = 'default' | 'low-memory' | 'safe-mode'
+
 /** How a block is stored. */
 export type CompressionName = 'lz4' | 'none'
 
@@ -36,6 +43,8 @@ const compressionNames: readonly CompressionName[] = ['lz4', 'none']
 
 /** Options with one plain value each. Every one is optional; the table below has the defaults. */
 export interface StoreOptions {
+  /** Where the defaults of the other options come from. Default `default`. */
+  profile?: ProfileName
   /** Create the store where there is none. Default true. */
   createIfMissing?: boolean
   /** Fail where there is a store already. Default false. */
@@ -83,7 +92,10 @@ export interface StoreOptions {
    * end of the list are like its last. Default `lz4`.
    */
   compression?: CompressionName | readonly CompressionName[]
-  /** LSM: compactions at the same time; 0: only those asked for. Default 1. */
+  /**
+   * LSM: compactions at the same time. 0: none starts by itself; those that `compact` asks for run
+   * two at a time, and tables in level 0 no longer delay writes. Flushes go on. Default 1.
+   */
   maxBackgroundJobs?: number
   /** LSM: most bytes that compactions write in a second; 0: no limit. Default 0. */
   rateLimitBytesPerSecond?: number
@@ -121,7 +133,33 @@ const KiB = 1024
 const MiB = 1024 * KiB
 const GiB = 1024 * MiB
 
+/** What a profile has for a default; a store that is there keeps the format it was made with. */
+const profiles: Readonly<Record<ProfileName, StoreOptions>> = {
+  default: {},
+  'low-memory': {
+    pageBytes: 4 * KiB,
+    flushBytes: 64 * KiB,
+    maxPendingBytes: 8 * MiB,
+    cacheBytes: 64 * MiB,
+    // What changes in memory is to a B+ tree what the memtable is to an LSM tree.
+    persistDirtyBytes: 16 * MiB,
+    memtableBytes: 16 * MiB,
+    maxLevels: 5,
+    levelSizeMultiplier: 8,
+    compactionThreshold: 2
+  },
+  'safe-mode': {
+    maxPendingBytes: 32 * MiB,
+    cacheBytes: 128 * MiB,
+    compression: 'lz4',
+    maxBackgroundJobs: 0
+  }
+}
+
+export const profileNames = Object.keys(profiles) as ProfileName[]
+
 const rules: { readonly [Name in keyof ResolvedOptions]: Rule } = {
+  profile: choice(profileNames),
   createIfMissing: flag(true),
   errorIfExists: flag(false),
   readOnly: flag(false),
@@ -164,17 +202,20 @@ const rules: { readonly [Name in keyof ResolvedOptions]: Rule } = {
 
 export const optionNames = Object.keys(rules) as (keyof ResolvedOptions)[]
 
-/** Checks every given option and fills in the defaults; `undefined` counts as not given. */
+/** Checks every given option and fills in profile and defaults; `undefined` counts as not given. */
 export function resolveOptions(given: StoreOptions): ResolvedOptions {
   checkOptionNames(given, optionNames)
-  const resolved: Record<string, unknown> = {}
   for (const name of optionNames) {
     const value = given[name]
     const rule = rules[name]
     if (value !== undefined && !rule.check(value)) {
       throw invalidOption(name, `${describe(value)} was given, allowed is ${rule.allowed}`)
     }
-    resolved[name] = value ?? rule.default
+  }
+  const profile = profiles[given.profile ?? 'default']
+  const resolved: Record<string, unknown> = {}
+  for (const name of optionNames) {
+    resolved[name] = given[name] ?? profile[name] ?? rules[name].default
   }
   return resolved as unknown as ResolvedOptions
 }

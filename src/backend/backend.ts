@@ -72,8 +72,11 @@ export interface Backend {
    */
   persist(syncLog: (seq: number) => Promise<void>): Promise<number>
 
-  /** Gives back space and repacks, within a range of keys or everywhere. */
-  compact(range: ByteRange, progress: Progress): Promise<void>
+  /**
+   * Gives back space and repacks, within a range of keys or everywhere. With a level, merges only
+   * what that level has there into the next one; NOT_SUPPORTED where there are no levels.
+   */
+  compact(range: ByteRange, progress: Progress, level?: number): Promise<void>
   /** Bytes on disk that the keys of a range take up, roughly. */
   approximateSize(range: ByteRange): number
   /** Structural check of what is on disk; damage is a finding, not an exception. */

@@ -1,6 +1,7 @@
 import type { ByteRange } from '../batch/batch.js'
 import { KintsugiError } from '../errors.js'
 import { describe, invalidOption, limits } from '../options.js'
+import type { WorkOptions } from './work.js'
 
 /** A key or a value as callers give it: bytes, or a string that is stored as UTF-8. */
 export type Bytes = string | Uint8Array
@@ -15,6 +16,12 @@ export interface KeyRange {
   readonly lt?: Bytes | undefined
   /** Up to this key. */
   readonly lte?: Bytes | undefined
+}
+
+/** What to compact, and how long that reports and is interrupted. */
+export interface CompactOptions extends KeyRange, WorkOptions {
+  /** Only tables of this level, into the next one; for stores with levels, the first is 0. */
+  readonly level?: number | undefined
 }
 
 /** The bytes of a key; a wrong type or size is an error. */
@@ -88,3 +95,9 @@ function boundBytes(bound: Bytes, name: string): Uint8Array {
 }
 
 export const rangeNames = ['gt', 'gte', 'lt', 'lte'] as const
+
+/** The level to compact, where one is given. */
+export function levelOf({ level }: CompactOptions): number | undefined {
+  if (level === undefined || (Number.isSafeInteger(level) && level >= 0)) return level
+  throw invalidOption('level', `${describe(level)} was given, allowed is a whole number from 0`)
+}

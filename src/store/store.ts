@@ -5,7 +5,7 @@ import {
   type ReadView,
   type VerifyLevel
 } from '../backend/backend.js'
-import { batchBytes, type BatchOperation } from '../batch/batch.js'
+import type { BatchOperation } from '../batch/batch.js'
 import type { EventEmitter } from 'node:events'
 import { KintsugiError } from '../errors.js'
 import {
@@ -13,7 +13,6 @@ import {
   describe,
   durabilities,
   invalidOption,
-  limits,
   type Durability,
   type ResolvedOptions
 } from '../options.js'
@@ -21,14 +20,17 @@ import type { RecoverySummary, StoreEvents, Telemetry } from '../telemetry/telem
 import type { Log } from '../wal/log.js'
 import {
   keyBytes,
+  levelOf,
   rangeBytes,
   rangeNames,
   valueBytes,
   type Bytes,
+  type CompactOptions,
   type KeyRange
 } from './arguments.js'
 import type { CommitQueue } from './commit-queue.js'
 import type { ConflictWindow } from './conflict-window.js'
+import { checkOperations, sizeOf, type Operation } from './operations.js'
 import type { Persister } from './persister.js'
 import { Reader, type PointReads } from './reader.js'
 import { Snapshot } from './snapshot.js'
@@ -40,12 +42,6 @@ import {
 } from './transaction.js'
 import { interruptible, progressOf, type WorkOptions } from './work.js'
 
-/** One operation of a batch. */
-export type Operation =
-  | { readonly type: 'put'; readonly key: Bytes; readonly value: Bytes }
-  | { readonly type: 'del'; readonly key: Bytes }
-  | ({ readonly type: 'clear' } & KeyRange)
-
 /** How a write is to be made. */
 export interface WriteOptions {
   /** When it is acknowledged. Default: the store's own `durability`. */
@@ -56,7 +52,6 @@ export interface WriteOptions {
 const maxClosingPersists = 10
 
 const writeOptionNames = ['durability'] as const
-const clearNames = ['type', ...rangeNames] as const
 
 /** Everything a store is made of; put together when it is opened. */
 export interface StoreParts {
@@ -244,12 +239,13 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     await persister.persist()
   }
 
-  /** Repacks the data of a range, or all of it, and gives back free space. */
-  async compact(range: KeyRange & WorkOptions = {}): Promise<void> {
-    checkOptionNames(range, [...rangeNames, 'signal', 'onProgress'])
+  /** Repacks the data of a range, or all of it, or one level, and gives back free space. */
+  async compact(options: CompactOptions = {}): Promise<void> {
+    checkOptionNames(options, [...rangeNames, 'level', 'signal', 'onProgress'])
     this.#writer()
-    const progress = progressOf(range)
-    await interruptible(this.#backend.compact(rangeBytes(range), progress), progress.signal)
+    const progress = progressOf(options)
+    const work = this.#backend.compact(rangeBytes(options), progress, levelOf(options))
+    await interruptible(work, progress.signal)
     await this.persist()
   }
 
@@ -439,59 +435,4 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
 
 function notOpen(): KintsugiError {
   return new KintsugiError('KINTSUGI_NOT_OPEN', 'the store is closed; open it again')
-}
-
-function checkOperations(operations: readonly Operation[]): BatchOperation[] {
-  if (!Array.isArray(operations)) {
-    throw new KintsugiError(
-      'KINTSUGI_INVALID_ARGUMENT',
-      `a batch must be an array of operations, ${describe(operations)} was given`
-    )
-  }
-  let index = 0
-  try {
-    const checked: BatchOperation[] = []
-    for (; index < operations.length; index++) checked.push(checkOperation(operations[index]))
-    return checked
-  } catch (error) {
-    if (!(error instanceof KintsugiError)) throw error
-    const message = `operations[${index}]: ${error.message}`
-    throw new KintsugiError(error.code, message, error.facts)
-  }
-}
-
-/** The operation in bytes; it is the caller's own object where nothing has to be converted. */
-function checkOperation(operation: Operation): BatchOperation {
-  switch (operation?.type) {
-    case 'put': {
-      const key = keyBytes(operation.key)
-      const value = valueBytes(operation.value)
-      const same = key === operation.key && value === operation.value
-      return same ? (operation as BatchOperation) : { type: 'put', key, value }
-    }
-    case 'del': {
-      const key = keyBytes(operation.key)
-      return key === operation.key ? (operation as BatchOperation) : { type: 'del', key }
-    }
-    case 'clear':
-      // A misspelled bound would remove more than was meant.
-      checkOptionNames(operation, clearNames)
-      return { type: 'clear', range: rangeBytes(operation) }
-    default: {
-      const wrong = (operation as { type?: unknown } | undefined)?.type ?? operation
-      throw new KintsugiError(
-        'KINTSUGI_INVALID_ARGUMENT',
-        `an operation needs type 'put', 'del' or 'clear', ${describe(wrong)} was given`
-      )
-    }
-  }
-}
-
-function sizeOf(operations: readonly BatchOperation[]): number {
-  const bytes = batchBytes(operations)
-  if (bytes <= limits.batchBytes) return bytes
-  throw new KintsugiError(
-    'KINTSUGI_BATCH_TOO_LARGE',
-    `a batch has ${bytes} bytes, at most ${limits.batchBytes} are allowed; nothing was written`
-  )
 }

@@ -71,6 +71,7 @@ describe('options', () => {
   })
 
   const wrong: [string, unknown[]][] = [
+    ['profile', ['low', 'lowMemory', null, 1]],
     ['createIfMissing', [1, 'true', null]],
     ['errorIfExists', [0, 'no']],
     ['readOnly', ['yes', {}]],
@@ -87,6 +88,14 @@ describe('options', () => {
     ['persistWalBytes', [0, 65_535]],
     ['persistIntervalMs', [0, 99, 2 ** 31]],
     ['pageBytes', [0, 2048, 5000, 131_072, '8192']],
+    ['blockBytes', [0, 512, 3000, 65_536, '8192']],
+    ['memtableBytes', [0, 16_383, 2 ** 31]],
+    ['maxLevels', [1, 13, '7']],
+    ['levelSizeMultiplier', [1, 101, 2.5]],
+    ['compactionThreshold', [0, 65]],
+    ['compression', ['zstd', [], ['lz4', 'zip'], null, Array(13).fill('lz4')]],
+    ['maxBackgroundJobs', [-1, 9, '1']],
+    ['rateLimitBytesPerSecond', [-1, 0.5]],
     ['backend', ['b-tree', 'rocksdb', 1, null]],
     ['native', ['yes', 1]]
   ]

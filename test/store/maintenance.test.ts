@@ -104,6 +104,15 @@ describe('compact', () => {
     }
   })
 
+  it('of a level is refused where the level cannot be one, and where there are none', async () => {
+    const { store } = await stores.memory({ backend: 'btree' })
+    for (const level of [-1, 1.5, '1', null] as never[]) {
+      const error = await failure(() => store.compact({ level }))
+      expect([error.code, error.facts.option]).toEqual(['KINTSUGI_INVALID_OPTION', 'level'])
+    }
+    expect((await failure(() => store.compact({ level: 1 }))).code).toBe('KINTSUGI_NOT_SUPPORTED')
+  })
+
   it('can be stopped by a signal, and reports its progress', async () => {
     const { store } = await stores.memory()
     for (let i = 0; i < 300; i++) {

@@ -205,7 +205,13 @@ export class BtreeBackend implements Backend {
     return this.pager.persist({ ...state, appliedSeq }, syncLog, this.persistPays)
   }
 
-  compact(range: ByteRange, progress: Progress): Promise<void> {
+  async compact(range: ByteRange, progress: Progress, level?: number): Promise<void> {
+    if (level !== undefined) {
+      throw new KintsugiError(
+        'KINTSUGI_NOT_SUPPORTED',
+        'a B+ tree has no levels to compact; leave the option level out'
+      )
+    }
     return this.#compactor.run(range, progress)
   }
 
