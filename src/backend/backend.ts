@@ -1,5 +1,6 @@
 import type { ByteRange } from '../batch/batch.js'
 import type { Clock } from '../base/clock.js'
+import type { Random } from '../base/random.js'
 import type { Checksum } from '../codec/checksum.js'
 import type { ResolvedOptions } from '../options.js'
 import type { CompactionFailure, CompactionSummary } from '../telemetry/telemetry.js'
@@ -204,6 +205,8 @@ export interface BackendContext {
   readonly storeId: Uint8Array
   readonly checksum: Checksum
   readonly clock: Clock
+  /** For salts of files; see `wal/format.md`. */
+  readonly random: Random
   readonly options: ResolvedOptions
   readonly readOnly: boolean
   /** Where files go that the backend cannot explain; made when it is needed. */

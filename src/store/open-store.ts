@@ -284,7 +284,7 @@ export function contextOf(
   epoch: number,
   format: Identity['format'] = {}
 ): BackendContext {
-  const { vfs, path, checksum, clock, options, startedMs, telemetry } = opening
+  const { vfs, path, checksum, clock, random, options, startedMs, telemetry } = opening
   return {
     vfs,
     directory,
@@ -292,6 +292,7 @@ export function contextOf(
     storeId,
     checksum,
     clock,
+    random,
     options: { ...options, ...format },
     readOnly: options.readOnly,
     epoch,

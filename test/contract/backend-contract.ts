@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Backend, BackendContext, ReadView } from '../../dist/backend/backend.js'
 import { loadBackend, type BackendName } from '../../dist/backends/registry.js'
-import { SeededRandom } from '../../dist/base/random.js'
+import { SeededRandom, systemRandom } from '../../dist/base/random.js'
 import { encodeBatch, type BatchOperation } from '../../dist/batch/batch.js'
 import { Checksum } from '../../dist/codec/checksum.js'
 import { resolveOptions } from '../../dist/options.js'
@@ -204,6 +204,7 @@ async function created(name: BackendName) {
     storeId: Buffer.alloc(16, 7),
     checksum: await Checksum.create(),
     clock: new TestClock(),
+    random: systemRandom,
     options: resolveOptions({ pageBytes: 4096, cacheBytes: 1024 * 1024 }),
     readOnly: false,
     quarantine: '/quarantine',

@@ -6,6 +6,7 @@ import { extentPages } from '../../../dist/backends/btree/format.js'
 import { checkTree } from '../../../dist/backends/btree/tree-check.js'
 import { compareBytes } from '../../../dist/base/bytes.js'
 import { systemClock } from '../../../dist/base/clock.js'
+import { systemRandom } from '../../../dist/base/random.js'
 import { encodeBatch } from '../../../dist/batch/batch.js'
 import type { BatchOperation, ByteRange } from '../../../dist/batch/batch.js'
 import { Checksum } from '../../../dist/codec/checksum.js'
@@ -28,6 +29,7 @@ export function contextOf(vfs: MemVfs, settings: Settings = {}): BackendContext 
     storeId: Buffer.alloc(16, 7),
     checksum,
     clock: systemClock,
+    random: systemRandom,
     options: { ...resolveOptions({}), pageBytes, cacheBytes },
     readOnly: false,
     quarantine: '/quarantine',
