@@ -11,6 +11,7 @@ import { rows as allRows } from './rows.mjs'
 const here = dirname(fileURLToPath(import.meta.url))
 const allContenders = [
   'kintsugi',
+  'kintsugi-lsm',
   'lmdb',
   'classic-level',
   'better-sqlite3',

@@ -1,7 +1,11 @@
 // From the rounds' raw figures to medians, spread, ratios, JSON and Markdown.
 import { median } from './measure.mjs'
 
-export const SUBJECT = 'kintsugi'
+/** Our own backends, and where a row has their goals. */
+export const SUBJECTS = {
+  kintsugi: (row) => row,
+  'kintsugi-lsm': (row) => row.lsm ?? {}
+}
 
 /** One row: per contender its median, lowest, highest; the best peer; the ratio of the subject. */
 export function summarize(row, contenders, results) {
@@ -26,27 +30,34 @@ export function summarize(row, contenders, results) {
       }
     }
   }
-  const peers = contenders.filter((name) => name !== SUBJECT && cells[name].median !== undefined)
+  const peers = contenders.filter((name) => !(name in SUBJECTS) && cells[name].median !== undefined)
   const sign = row.better === 'higher' ? 1 : -1
   peers.sort((a, b) => sign * (cells[b].median - cells[a].median))
   const best = peers[0]
-  const summary = { id: row.id, title: row.title, unit: row.unit, better: row.better, cells }
-  if (row.goal !== undefined) summary.goal = row.goal
-  if (row.bound !== undefined) summary.bound = row.bound
+  const { id, title, unit, better } = row
+  const summary = { id, title, unit, better, cells, subjects: {} }
   if (best !== undefined) summary.bestPeer = best
-  const own = cells[SUBJECT]
-  if (own?.median === undefined) return summary
-  if (best !== undefined) {
-    summary.ratio = advantage(row, own.median, cells[best].median)
-    summary.ratioByRound = own.samples
-      .map((sample, round) => advantage(row, sample, cells[best].samples[round]))
-      .filter((ratio) => Number.isFinite(ratio))
-  }
-  if (row.goal !== undefined && summary.ratio !== undefined) summary.met = summary.ratio >= row.goal
-  if (row.bound !== undefined) {
-    summary.met = row.better === 'higher' ? own.median >= row.bound : own.median <= row.bound
+  for (const name of contenders.filter((contender) => contender in SUBJECTS)) {
+    summary.subjects[name] = judge(row, SUBJECTS[name](row), cells[name], cells[best])
   }
   return summary
+}
+
+/** How one of our backends stands against the best peer, and against its own goal. */
+function judge(row, { goal, bound }, own, peer) {
+  const judged = { goal, bound }
+  if (own.median === undefined) return judged
+  if (peer !== undefined) {
+    judged.ratio = advantage(row, own.median, peer.median)
+    judged.ratioByRound = own.samples
+      .map((sample, round) => advantage(row, sample, peer.samples[round]))
+      .filter((ratio) => Number.isFinite(ratio))
+  }
+  if (goal !== undefined && judged.ratio !== undefined) judged.met = judged.ratio >= goal
+  if (bound !== undefined) {
+    judged.met = row.better === 'higher' ? own.median >= bound : own.median <= bound
+  }
+  return judged
 }
 
 /** Above 1 means that the subject is ahead, whichever direction is better. */
@@ -75,14 +86,16 @@ function cellText(cell, row) {
   return `${figure(cell.median, row.unit)}${range}`
 }
 
-function goalText(row) {
-  if (row.goal !== undefined) return `≥ ${row.goal}×`
-  if (row.bound === undefined) return ''
-  return `${row.better === 'higher' ? '≥' : '≤'} ${figure(row.bound, row.unit)}`
+function goalText(row, { goal, bound, met }) {
+  if (goal === undefined && bound === undefined) return ''
+  const verdict = met === undefined ? '' : met ? ' ✓' : ' ✗'
+  if (goal !== undefined) return `≥ ${goal}×${verdict}`
+  return `${row.better === 'higher' ? '≥' : '≤'} ${figure(bound, row.unit)}${verdict}`
 }
 
 export function markdown(report) {
   const { machine, contenders, rows } = report
+  const subjects = contenders.filter((name) => name in SUBJECTS)
   const lines = [
     `# Comparison, ${report.date}`,
     '',
@@ -95,16 +108,20 @@ export function markdown(report) {
       'in turn, each cell in its own process. Median, ± half the distance from lowest to highest. ' +
       'Ratio: Kintsugi to the best peer of the row, above 1 is ahead in either direction.',
     '',
-    `| workload | unit | ${contenders.join(' | ')} | best peer | ratio | goal |`,
-    `|---|---|${contenders.map(() => '---:').join('|')}|---|---:|---|`
+    `| workload | unit | ${contenders.join(' | ')} | best peer |` +
+      subjects.map((name) => ` ${name}: ratio | goal |`).join(''),
+    `|---|---|${contenders.map(() => '---:').join('|')}|---|` +
+      subjects.map(() => '---:|---|').join('')
   ]
   for (const row of rows) {
     const cells = contenders.map((name) => cellText(row.cells[name], row))
-    const ratio = row.ratio === undefined ? '' : `${row.ratio.toFixed(2)}`
-    const met = row.met === undefined ? '' : row.met ? ' ✓' : ' ✗'
+    const verdicts = subjects.map((name) => {
+      const judged = row.subjects[name]
+      return ` ${judged.ratio?.toFixed(2) ?? ''} | ${goalText(row, judged)} |`
+    })
     lines.push(
-      `| ${row.title} | ${row.unit} | ${cells.join(' | ')} | ${row.bestPeer ?? ''} | ${ratio} | ` +
-        `${goalText(row)}${met} |`
+      `| ${row.title} | ${row.unit} | ${cells.join(' | ')} | ${row.bestPeer ?? ''} |` +
+        verdicts.join('')
     )
   }
   lines.push('', `Versions: ${versionText(report)}.`, '')

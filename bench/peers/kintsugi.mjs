@@ -10,7 +10,7 @@ export async function openStore(dir, { durability, cacheBytes }) {
   return new KintsugiStore(await open(dir, { backend: 'btree', durability, cacheBytes }))
 }
 
-class KintsugiStore {
+export class KintsugiStore {
   /** The fastest of its ways to write when many puts are under way at once, or mixed with reads. */
   concurrentPut = 'put'
   mixedPut = 'put'
