@@ -55,11 +55,11 @@ export async function open<const O extends OpenOptions = Record<never, never>>(
 
 const worldNames = ['native', 'vfs', 'clock', 'random'] as const
 const openOptionNames = [...optionNames, 'backend', ...worldNames] as const
-const repairOptionNames = ['dryRun', 'signal', 'onProgress', ...worldNames] as const
+const repairOptionNames = ['dryRun', 'profile', 'signal', 'onProgress', ...worldNames] as const
 
 /** How to repair. */
 export interface RepairOptions
-  extends Pick<OpenOptions, 'native' | 'vfs' | 'clock' | 'random'>, WorkOptions {
+  extends Pick<OpenOptions, 'profile' | 'native' | 'vfs' | 'clock' | 'random'>, WorkOptions {
   /** Find out what a repair would save and lose, and change nothing. Default false. */
   readonly dryRun?: boolean
 }

@@ -1,6 +1,6 @@
 import { KintsugiError } from '../errors.js'
 import { SeededRandom } from '../base/random.js'
-import { open } from '../open.js'
+import { open, type OpenOptions } from '../open.js'
 import type { Store } from '../store/store.js'
 
 export interface Measurement {
@@ -155,12 +155,13 @@ function scan(store: Store, keys: number, reverse: boolean): { count: number } {
 export async function measureAll(
   path: string,
   keys: number,
+  options: OpenOptions,
   signal: AbortSignal,
   report: (done: number, total: number) => void
 ): Promise<Measurement[]> {
   const measurements: Measurement[] = []
   const steps = cases.length + 1
-  const store = await open(path, { errorIfExists: true })
+  const store = await open(path, { ...options, errorIfExists: true })
   try {
     const run = { store, keys, random: new SeededRandom(1) }
     for (const workload of cases) {
@@ -183,16 +184,16 @@ export async function measureAll(
     await store.close()
   }
   report(measurements.length, steps)
-  measurements.push(await measureOpen(path))
+  measurements.push(await measureOpen(path, options))
   return measurements
 }
 
-async function measureOpen(path: string): Promise<Measurement> {
+async function measureOpen(path: string, options: OpenOptions): Promise<Measurement> {
   const rounds = 5
   let elapsedMs = 0
   for (let i = 0; i < rounds; i++) {
     const startMs = performance.now()
-    const store = await open(path, { createIfMissing: false })
+    const store = await open(path, { ...options, createIfMissing: false })
     elapsedMs += performance.now() - startMs
     await store.close()
   }

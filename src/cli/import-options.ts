@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
+import { addBackendOption, type BackendOption } from './backend-option.js'
 import { usageError } from './cli-error.js'
 import { CsvMapper } from './csv-mapper.js'
 import { durabilities, type Durability } from '../options.js'
@@ -8,7 +9,7 @@ import { wholeNumber } from './number-options.js'
 import { linesDialect, type Dialect } from './record-splitter.js'
 import type { RowMapper, ValueMode } from './row-mapper.js'
 
-export interface ImportOptions {
+export interface ImportOptions extends BackendOption {
   readonly format?: 'csv' | 'jsonl'
   readonly key?: string
   readonly as: ValueMode
@@ -29,7 +30,7 @@ export interface ImportOptions {
 }
 
 export function addImportOptions(command: Command): Command {
-  return command
+  return addBackendOption(command)
     .addOption(
       new Option('--format <format>', 'csv or jsonl; by the name of the file without it').choices([
         'csv',

@@ -4,6 +4,7 @@ import { compactCommand } from './commands/compact.js'
 import { countCommand } from './commands/count.js'
 import { delCommand } from './commands/del.js'
 import { exportCommand } from './commands/export.js'
+import { flushCommand } from './commands/flush.js'
 import { getCommand } from './commands/get.js'
 import { importCommand } from './commands/import.js'
 import { initCommand } from './commands/init.js'
@@ -45,6 +46,7 @@ ${exitCodeHelp}`
     statsCommand,
     validateCommand,
     validateWalCommand,
+    flushCommand,
     compactCommand,
     repairCommand,
     benchmarkCommand

@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander'
+import { profileNames, type ProfileName } from '../options.js'
 import { CliError } from './cli-error.js'
 import { exitCodes, exitCodeOf } from './exit-codes.js'
 import { Interruption } from './interruption.js'
@@ -11,6 +12,8 @@ export interface Session {
   /** Style for the result; `errorStyle` for what goes to the error stream. */
   readonly style: Style
   readonly signal: AbortSignal
+  /** What stores are opened with; undefined: nothing was said. */
+  readonly profile: ProfileName | undefined
   readonly stdin: NodeJS.ReadStream
   progress(label: string): ProgressReporter
   /** A remark for people, on the error stream; nothing in JSON mode. */
@@ -27,6 +30,7 @@ export type Handler<Options> = (
 interface CommonOptions {
   readonly json?: boolean
   readonly progress: ProgressMode
+  readonly profile?: ProfileName
 }
 
 /** Runs commands in a process: streams, signals, exit codes, and errors as messages. */
@@ -41,7 +45,7 @@ export class Host {
     process.stdout.on('error', () => this.#interruption.stop(exitCodes.pipeClosed))
   }
 
-  /** A command with the options that every command has. */
+  /** A command with the options that every command has, or every one that works on a store. */
   command(usage: string, summary: string, examples: readonly string[]): Command {
     const name = usage.split(' ', 1)[0]
     const command = new Command(name)
@@ -55,8 +59,9 @@ export class Host {
           .default('auto')
       )
       .addHelpText('after', ['', 'Examples:', ...examples.map((line) => `  $ ${line}`)].join('\n'))
-    for (const argument of usage.split(' ').slice(1)) command.argument(argumentOf(argument))
-    return command
+    const words = usage.split(' ').slice(1)
+    for (const word of words) command.argument(argumentOf(word))
+    return words.includes('STORE') ? addProfileOption(command) : command
   }
 
   /** The commander action that runs a handler. */
@@ -85,6 +90,7 @@ export class Host {
       out: new Output(stdout, json, style),
       style,
       signal: this.#interruption.signal,
+      profile: common.profile,
       stdin,
       progress: (label) => new ProgressReporter(stderr, mode, label),
       note: (text) => {
@@ -115,6 +121,12 @@ export class Host {
       stderr.write(errorText(error, style, store))
     }
   }
+}
+
+export function addProfileOption(command: Command): Command {
+  return command.addOption(
+    new Option('--profile <name>', 'for a small or a troubled machine').choices(profileNames)
+  )
 }
 
 function isAbort(error: unknown): boolean {

@@ -17,7 +17,7 @@ export async function withStore<Result>(
   options: OpenOptions,
   work: (store: Store) => Promise<Result>
 ): Promise<Result> {
-  const store = await open(path, options)
+  const store = await open(path, { ...options, ...profileOf(session) })
   noteRecovery(session, store.recovery, options.readOnly === true)
   let result: Result
   try {
@@ -30,6 +30,11 @@ export async function withStore<Result>(
   }
   await store.close()
   return result
+}
+
+/** The profile as an option, where one was given. */
+export function profileOf({ profile }: Session): Pick<OpenOptions, 'profile'> {
+  return profile === undefined ? {} : { profile }
 }
 
 /** Tells people what opening found: nobody should have to ask whether something was dropped. */

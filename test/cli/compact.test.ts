@@ -21,3 +21,10 @@ test('compact keeps every entry', async () => {
   expect(bytesAfter).toBeGreaterThan(0)
   expect((await kintsugi(['export', store])).stdout).toEqual(before.stdout)
 })
+
+test('compact of a level, where the store has none, says so', async () => {
+  const store = await lighthouseStore(workspace())
+  const { code, error } = await kintsugiFailure(['compact', store, '--level', '0'])
+  expect([code, error.code]).toEqual([1, 'KINTSUGI_NOT_SUPPORTED'])
+  expect((await kintsugiFailure(['compact', store, '--level', 'one'])).code).toBe(2)
+})

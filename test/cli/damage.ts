@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { closeSync, openSync, readdirSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 /** Name and content hash of every file below a directory. */
 export function directoryDigest(path: string): Record<string, string> {
@@ -28,4 +30,16 @@ export function overwrite(file: string, offset: number, length: number): void {
   const handle = openSync(file, 'r+')
   writeSync(handle, Buffer.alloc(length, 0xa5), 0, length, offset)
   closeSync(handle)
+}
+
+/** A store with k0, k1 and k2 whose process was killed, so that they are in the log alone. */
+export function killedStore(path: string, backend = 'btree'): void {
+  const index = fileURLToPath(new URL('../../dist/index.js', import.meta.url))
+  const program = `
+    const { open } = await import(${JSON.stringify(index)})
+    const store = await open(${JSON.stringify(path)}, { backend: ${JSON.stringify(backend)} })
+    for (let i = 0; i < 3; i++) await store.put('k' + i, 'v' + i)
+    process.kill(process.pid, 'SIGKILL')`
+  const { signal, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program])
+  if (signal !== 'SIGKILL') throw new Error(String(stderr))
 }

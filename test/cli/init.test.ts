@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { open } from '../../dist/index.js'
 import { kintsugi, kintsugiFailure, kintsugiJson, workspace } from './workspace.js'
 
 test('init creates an empty store', async () => {
@@ -34,4 +35,21 @@ test('init refuses a page size that cannot be, as wrong usage', async () => {
   ])
   expect(code).toBe(2)
   expect(stderr).toContain('power of two')
+})
+
+test('init takes a profile, and the backend by name', async () => {
+  const directory = workspace()
+  const store = join(directory, 'small')
+  await kintsugiJson('init', store, '--backend', 'btree', '--profile', 'low-memory')
+  const small = await open(store, { pageBytes: 4096 })
+  await small.close()
+  await kintsugiJson('put', store, 'k', 'v', '--profile', 'safe-mode')
+  for (const args of [
+    ['init', join(directory, 'other'), '--profile', 'tiny'],
+    ['init', join(directory, 'other'), '--backend', 'rocks']
+  ]) {
+    const { code, error } = await kintsugiFailure(args)
+    expect([code, error.code]).toEqual([2, 'CLI_USAGE'])
+    expect(error.message).toContain('Allowed choices are')
+  }
 })

@@ -13,7 +13,8 @@ import {
 } from './workspace.js'
 
 const commands =
-  'init import export get put del scan count stats validate validate-wal compact repair benchmark'
+  'init import export get put del scan count stats validate validate-wal flush compact repair ' +
+  'benchmark'
 
 test('every command explains itself with examples', async () => {
   const { stdout } = await kintsugi(['--help'])

@@ -33,6 +33,7 @@ export function importCommand(host: Host): Command {
     'import rows of CSV or JSON Lines; - reads standard input',
     [
       'kintsugi import world-cities.csv ./cities --key geonameid',
+      'kintsugi import events.csv ./events --key time,id --backend lsm',
       'kintsugi import airports.dat ./airports --no-header --key 1:5    # 00001, 00002, …',
       'kintsugi import routes.dat ./routes --no-header --key 1,3,5',
       'kintsugi import people.csv ./people --columns id,name,mail --key id --as json',
@@ -52,7 +53,8 @@ Where a key occurs twice in the file, the later row wins; how many rows that cos
     host.action<ImportOptions>(async (session, [file, path], options) => {
       const plan = planInput(file, options)
       const input = await openInput(session, file)
-      const openOptions = { createIfMissing: options.create, durability: options.durability }
+      const { create, durability, backend } = options
+      const openOptions = { createIfMissing: create, durability, ...(backend && { backend }) }
       try {
         await withStore(session, path, openOptions, async (store) => {
           const targetWasEmpty = store.keys({ limit: 1 }).next().done === true

@@ -1,33 +1,39 @@
-import { Option, type Command } from 'commander'
+import type { Command } from 'commander'
+import { addBackendOption, type BackendOption } from '../backend-option.js'
 import { wholeNumber } from '../number-options.js'
 import type { Host } from '../session.js'
 import { withStore } from '../store-access.js'
 
-interface InitOptions {
-  readonly backend: 'btree'
+interface InitOptions extends BackendOption {
   readonly pageBytes?: number
+  readonly blockBytes?: number
 }
 
 export function initCommand(host: Host): Command {
-  return host
-    .command('init STORE', 'create an empty store', [
-      'kintsugi init ./cities',
-      'kintsugi init ./cities --page-bytes 16384 --json'
-    ])
-    .addOption(
-      new Option('--backend <name>', 'how data is kept on disk').choices(['btree']).default('btree')
-    )
+  const command = host.command('init STORE', 'create an empty store', [
+    'kintsugi init ./cities',
+    'kintsugi init ./events --backend lsm',
+    'kintsugi init ./cities --page-bytes 16384 --json'
+  ])
+  return addBackendOption(command)
     .option(
       '--page-bytes <bytes>',
-      'size of a page: 4096 to 65536, a power of two',
+      'btree: size of a page, 4096 to 65536, a power of two',
       wholeNumber('--page-bytes', 4096)
     )
+    .option(
+      '--block-bytes <bytes>',
+      'lsm: size of a block of a table, 1024 to 32768, a power of two',
+      wholeNumber('--block-bytes', 1024)
+    )
     .action(
-      host.action<InitOptions>(async (session, [path], { backend, pageBytes }) => {
+      host.action<InitOptions>(async (session, [path], given) => {
+        const { backend = 'btree', pageBytes, blockBytes } = given
         const options = {
           backend,
           errorIfExists: true,
-          ...(pageBytes !== undefined && { pageBytes })
+          ...(pageBytes !== undefined && { pageBytes }),
+          ...(blockBytes !== undefined && { blockBytes })
         }
         await withStore(session, path, options, async () => {
           await session.out.result(

@@ -5,6 +5,7 @@ import { repair } from '../../open.js'
 import type { RepairReport } from '../../recovery/repair.js'
 import { exitCodes } from '../exit-codes.js'
 import { findingJson, findingsText } from '../findings-report.js'
+import { profileOf } from '../store-access.js'
 import { formatDuration, formatNumber, plural } from '../output.js'
 import type { Host, Session } from '../session.js'
 
@@ -32,6 +33,7 @@ Ends with 3 when anything could not be saved, with 0 otherwise.`
         const progress = session.progress(dryRun ? 'repair (dry run)' : 'repair')
         const report = await repair(path, {
           dryRun,
+          ...profileOf(session),
           signal: session.signal,
           onProgress: (done, total, unit) =>
             progress.update({ done, unit, fraction: total > 0 ? done / total : undefined })

@@ -1,0 +1,15 @@
+import { Option, type Command } from 'commander'
+import { backendNames, type BackendName } from '../backends/registry.js'
+
+export interface BackendOption {
+  readonly backend?: BackendName
+}
+
+/** For commands that create a store. */
+export function addBackendOption(command: Command): Command {
+  return command.addOption(
+    new Option('--backend <name>', 'how a new store keeps its data; btree without it').choices(
+      backendNames
+    )
+  )
+}
