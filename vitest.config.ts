@@ -1,13 +1,52 @@
-import { defineConfig } from 'vitest/config'
+import { configDefaults, defineConfig } from 'vitest/config'
+
+/** Backends that the shared suites run on. */
+const backends = ['btree'] as const
+
+/** Suites that every backend has to pass; which one a run is about, `testedBackend` says. */
+const shared = [
+  'test/contract/**/*.test.ts',
+  'test/crash/**/*.test.ts',
+  'test/damage/**/*.test.ts',
+  'test/golden/**/*.test.ts',
+  'test/model/**/*.test.ts',
+  'test/process/**/*.test.ts',
+  'test/recovery/**/*.test.ts',
+  'test/store/**/*.test.ts'
+]
+
+/** Of those, the suites that have nothing to say about a backend, with the reason. */
+const exceptions: Record<(typeof backends)[number], readonly string[]> = {
+  btree: []
+}
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 240_000,
     hookTimeout: 240_000,
     // The tests exercise what users get: the built files, loaded by Node itself and not by vite.
-    server: { deps: { external: [/\/dist\//] } }
+    server: { deps: { external: [/\/dist\//] } },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'parts',
+          include: ['test/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, ...shared],
+          provide: { backend: 'btree' }
+        }
+      },
+      ...backends.map((backend) => ({
+        extends: true as const,
+        test: {
+          name: backend,
+          include: shared,
+          exclude: [...configDefaults.exclude, ...exceptions[backend]],
+          provide: { backend }
+        }
+      }))
+    ]
   }
 })

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { backendNames } from '../dist/backends/registry.js'
 
 /** What all campaigns share: their arguments, the compiled test helpers, the loop over seeds. */
 
@@ -19,17 +20,21 @@ export async function load(path) {
 }
 
 /**
- * Runs `once(seed)` for `--runs` seeds from `--seed` on, or for `--minutes`; prints figures now and
- * then and at the end. A failure prints its seed and ends the process with 1.
+ * Runs `once(seed, backend)` for `--runs` seeds from `--seed` on, or for `--minutes`, on the
+ * `--backend`; prints figures now and then and at the end. A failure prints its seed and ends the
+ * process with 1.
  */
 export async function campaign(name, defaults, once) {
   const { values } = parseArgs({
     options: {
       seed: { type: 'string', default: `${Date.now() % 1_000_000}` },
       runs: { type: 'string', default: `${defaults.runs}` },
-      minutes: { type: 'string' }
+      minutes: { type: 'string' },
+      backend: { type: 'string', default: 'btree' }
     }
   })
+  const { backend } = values
+  if (!backendNames.includes(backend)) throw new Error(`backends are ${backendNames.join(', ')}`)
   const first = Number(values.seed)
   const endMs = values.minutes ? performance.now() + Number(values.minutes) * 60_000 : Infinity
   const runs = values.minutes ? Infinity : Number(values.runs)
@@ -39,18 +44,23 @@ export async function campaign(name, defaults, once) {
   for (; done < runs && performance.now() < endMs; done++) {
     const seed = first + done
     try {
-      const figures = await once(seed)
+      const figures = await once(seed, backend)
       for (const [key, value] of Object.entries(figures)) total[key] = (total[key] ?? 0) + value
     } catch (error) {
-      console.error(`${name} failed: node fuzz/${name}.mjs --seed ${seed} --runs 1`)
+      const again = `--backend ${backend} --seed ${seed} --runs 1`
+      console.error(`${name} failed: node fuzz/${name}.mjs ${again}`)
       console.error(error)
       process.exit(1)
     }
     if (performance.now() - saidMs > 20_000) {
       saidMs = performance.now()
-      console.log(`${name}: ${done + 1} runs from seed ${first}, ${JSON.stringify(total)}`)
+      console.log(
+        `${name} on ${backend}: ${done + 1} runs from seed ${first}, ${JSON.stringify(total)}`
+      )
     }
   }
-  console.log(`${name}: ${done} runs from seed ${first}, clean, ${JSON.stringify(total)}`)
+  console.log(
+    `${name} on ${backend}: ${done} runs from seed ${first}, clean, ${JSON.stringify(total)}`
+  )
   process.exit(0)
 }

@@ -1,5 +1,5 @@
 // Power cuts and faults at random moments of the scripted histories, deeper than the tests go:
-// node fuzz/crash.mjs [--seed 1] [--runs 20 | --minutes 10]
+// node fuzz/crash.mjs [--backend lsm] [--seed 1] [--runs 20 | --minutes 10]
 import { SeededRandom } from '../dist/base/random.js'
 import { SeededScheduler } from '../dist/vfs/mem-scheduler.js'
 import { campaign, load } from './campaign.mjs'
@@ -10,10 +10,10 @@ const { scripted } = await load('crash/script.js')
 const { runFaulted } = await load('crash/faulted-run.js')
 const scripts = Object.entries(await load('crash/scripts.js'))
 
-await campaign('crash', { runs: 20 }, async (seed) => {
+await campaign('crash', { runs: 20 }, async (seed, backend) => {
   const random = new SeededRandom(seed)
   const [name, script] = random.pick(scripts)
-  const made = scripted({ seed, script, continueEveryNth: 5 })
+  const made = scripted({ backend, seed, script, continueEveryNth: 5 })
   const report = await exploreCrashes({
     ...made.explorer,
     seed,
@@ -26,7 +26,7 @@ await campaign('crash', { runs: 20 }, async (seed) => {
   }).catch((error) => {
     throw new Error(name, { cause: error })
   })
-  const faulted = await runFaulted({ ...faultedRun(random), seed })
+  const faulted = await runFaulted({ ...faultedRun(random), backend, seed })
   return {
     crashStates: report.states,
     cutAfterServing: made.counts.servedThenCut,

@@ -1,7 +1,7 @@
 // Bytes that lie and whose checksums hold: the checksum is switched off, then a store's files are
 // changed at random, opened, read, checked and written to. Values may be wrong here; but nothing may
 // throw anything but a typed error, hang, or ask for memory without bounds:
-// node fuzz/hostile.mjs [--seed 1] [--runs 500 | --minutes 10]
+// node fuzz/hostile.mjs [--backend lsm] [--seed 1] [--runs 500 | --minutes 10]
 import assert from 'node:assert/strict'
 import { SeededRandom } from '../dist/base/random.js'
 import { BatchReader } from '../dist/batch/batch.js'
@@ -19,6 +19,7 @@ for (const name of Object.getOwnPropertyNames(Checksum.prototype)) {
   }
 }
 const { TestClock } = await load('helpers/test-clock.js')
+const { tinyOptions } = await load('helpers/backends.js')
 
 const maxMemoryBytes = 512 * 1024 * 1024
 const tolerated = (error) => {
@@ -34,19 +35,19 @@ const attempt = async (work) => {
     return tolerated(error)
   }
 }
-const openAt = (vfs) =>
+const openAt = (vfs, backend) =>
   open('/store', {
+    ...tinyOptions,
+    ...(backend && { backend }),
     vfs,
     clock: new TestClock(),
-    random: new SeededRandom(1),
-    walSegmentBytes: 4096,
-    pageBytes: 4096,
-    cacheBytes: 1024 * 1024
+    random: new SeededRandom(1)
   })
 
-const specimens = [await specimen(true), await specimen(false)]
+let specimens
 
-await campaign('hostile', { runs: 500 }, async (seed) => {
+await campaign('hostile', { runs: 500 }, async (seed, backend) => {
+  specimens ??= [await specimen(backend, true), await specimen(backend, false)]
   const random = new SeededRandom(seed)
   batch(random)
   const vfs = random.pick(specimens).crashClone('everything')
@@ -62,9 +63,9 @@ await campaign('hostile', { runs: 500 }, async (seed) => {
   }
 })
 
-async function specimen(closed) {
+async function specimen(backend, closed) {
   const vfs = new MemVfs()
-  const store = await openAt(vfs)
+  const store = await openAt(vfs, backend)
   for (let i = 0; i < 150; i++) {
     const bytes = i % 40 === 7 ? 9000 : (i * 53) % 400
     const key = i % 50 === 11 ? `long${i}`.padEnd(2000, '.') : `key${i}`

@@ -1,5 +1,5 @@
 // Histories of writes, reads, crashes and openings beside a sorted map:
-// node fuzz/model.mjs [--seed 1] [--runs 200 | --minutes 10]
+// node fuzz/model.mjs [--backend lsm] [--seed 1] [--runs 200 | --minutes 10]
 import { writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,9 +11,9 @@ process.setMaxListeners(0) // stores that crash never get to take their exit lis
 const { runHistory } = await load('model/history-runner.js')
 const { histories } = await load('model/steps.js')
 
-await campaign('model', { runs: 200 }, async (seed) => {
+await campaign('model', { runs: 200 }, async (seed, backend) => {
   const [steps] = fc.sample(histories(maxSteps), { seed, numRuns: 1 })
-  const options = { backend: 'btree', seed }
+  const options = { backend, seed }
   try {
     return await runHistory(steps, options)
   } catch (error) {

@@ -4,6 +4,7 @@ import { KintsugiError, open, type Durability } from '../../dist/index.js'
 import type { FaultPlan } from '../../dist/vfs/fault-plan.js'
 import { FaultVfs } from '../../dist/vfs/fault-vfs.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
+import { tinyOptions, type BackendName } from '../helpers/backends.js'
 import { TestClock, turn } from '../helpers/test-clock.js'
 
 /**
@@ -13,6 +14,7 @@ import { TestClock, turn } from '../helpers/test-clock.js'
  */
 
 export interface FaultedRun {
+  readonly backend: BackendName
   readonly plan: FaultPlan
   readonly seed: number
   /** Commits to try. */
@@ -141,15 +143,11 @@ class Faulted {
 
   #open(vfs: MemVfs | FaultVfs): Promise<RunStore> {
     return open(path, {
-      backend: 'btree',
+      ...tinyOptions,
+      backend: this.#run.backend,
       vfs,
       clock: this.#clock,
-      random: new SeededRandom(this.#run.seed + this.#states),
-      walSegmentBytes: 4096,
-      pageBytes: 4096,
-      cacheBytes: 1024 * 1024,
-      persistDirtyBytes: 64 * 1024,
-      persistWalBytes: 64 * 1024
+      random: new SeededRandom(this.#run.seed + this.#states)
     })
   }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Fault, FaultRule } from '../../dist/vfs/fault-plan.js'
+import { backendFiles, testedBackend } from '../helpers/tested-backend.js'
 import { runFaulted, type FaultedRun } from './faulted-run.js'
 
 const timeoutMs = 300_000
@@ -22,6 +23,7 @@ async function sweep(name: string, options: Sweep): Promise<void> {
   for (let nth = 1; ; nth += everyNth) {
     const rule = { operation, nth, fault, ...(path && { path }), ...(times && { times }) }
     const run: FaultedRun = {
+      backend: testedBackend,
       plan: [rule],
       seed: nth,
       commits,
@@ -37,7 +39,7 @@ async function sweep(name: string, options: Sweep): Promise<void> {
     total.unknown += figures.unknown
     if (!figures.opened) total.notOpened++
   }
-  console.log(`${name}: ${JSON.stringify(total)}`)
+  console.log(`${testedBackend}, ${name}: ${JSON.stringify(total)}`)
   expect(total.runs).toBeGreaterThan(4)
 }
 
@@ -95,7 +97,7 @@ describe('a fault at every operation in turn loses nothing acknowledged', () => 
       await sweep('fsync of the backend fails', {
         fault,
         operation: 'datasync',
-        path: '*/btree-*'
+        path: `*${backendFiles}*`
       })
     },
     timeoutMs

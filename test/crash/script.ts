@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { SeededRandom } from '../../dist/base/random.js'
-import { open, type Durability, type OpenOptions } from '../../dist/index.js'
+import { open, type Durability } from '../../dist/index.js'
 import type { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import type { CheckContext, ExplorerOptions, HistoryContext } from '../helpers/crash-explorer.js'
+import { tinyOptions, type BackendName } from '../helpers/backends.js'
 import { TestClock, turn } from '../helpers/test-clock.js'
 import {
   bytesOf,
@@ -10,6 +11,7 @@ import {
   rangeBytes,
   Reference,
   sortedEntries,
+  type KeyText,
   type ReferenceOperation,
   type TextRange
 } from '../model/reference.js'
@@ -23,9 +25,8 @@ export interface Fact {
 type ScriptStore = Awaited<ReturnType<typeof open>>
 
 export interface ScriptOptions {
+  readonly backend: BackendName
   readonly seed: number
-  readonly path?: string
-  readonly options?: OpenOptions
   readonly script: (script: Script) => Promise<void>
   /** Every n-th state is also written to, closed, opened; and cut again after serving. Default 8. */
   readonly continueEveryNth?: number
@@ -39,18 +40,20 @@ export interface ScriptCounts {
 
 const storePath = '/data/store'
 
-function tinyOptions(vfs: MemVfs, clock: TestClock, seed: number, given: OpenOptions = {}) {
-  return {
-    vfs,
-    clock,
-    random: new SeededRandom(seed),
-    walSegmentBytes: 4096,
-    pageBytes: 4096,
-    cacheBytes: 1024 * 1024,
-    persistDirtyBytes: 64 * 1024,
-    persistWalBytes: 64 * 1024,
-    ...given
-  } satisfies OpenOptions
+function openAt(
+  vfs: MemVfs,
+  backend: BackendName,
+  clock: TestClock,
+  seed: number
+): Promise<ScriptStore> {
+  return open(storePath, { ...tinyOptions, backend, vfs, clock, random: new SeededRandom(seed) })
+}
+
+/** A read view that is kept while the store changes, and what it has to go on showing. */
+interface HeldView {
+  readonly snapshot: ReturnType<ScriptStore['snapshot']>
+  readonly iterator: Iterator<[Buffer, Buffer]>
+  readonly expected: [KeyText, Buffer][]
 }
 
 /** A history for the crash explorer: a store in use, with a reference that says what it holds. */
@@ -62,6 +65,7 @@ export class Script {
   readonly #options: ScriptOptions
   #valueNumber = 0
   #pending: Promise<void>[] = []
+  #held: HeldView[] = []
 
   constructor(context: HistoryContext<Fact>, options: ScriptOptions, reference: Reference) {
     this.#context = context
@@ -70,9 +74,9 @@ export class Script {
   }
 
   async open(): Promise<void> {
-    const { seed, path = storePath, options } = this.#options
+    const { backend, seed } = this.#options
     this.clock = new TestClock(this.clock.now() + 1000)
-    this.store = await open(path, tinyOptions(this.#context.vfs, this.clock, seed, options))
+    this.store = await openAt(this.#context.vfs, backend, this.clock, seed)
     this.#acknowledge(this.reference.lastSeq, 'sync')
   }
 
@@ -126,10 +130,34 @@ export class Script {
     this.#acknowledge(seq, 'sync')
   }
 
-  async compact(): Promise<void> {
+  async compact(range: TextRange = {}): Promise<void> {
     const seq = this.reference.lastSeq
-    await this.store.compact()
+    await this.store.compact(rangeBytes(range))
     this.#acknowledge(seq, 'sync')
+  }
+
+  /** Keeps a view of what is there now, and an iterator that has begun, until `release`. */
+  hold(): void {
+    const snapshot = this.store.snapshot()
+    const expected = sortedEntries(this.reference.at(snapshot.seq))
+    const iterator = snapshot.entries()[Symbol.iterator]()
+    iterator.next()
+    this.#held.push({ snapshot, iterator, expected })
+  }
+
+  /** Looks whether the oldest of the views that are held still shows what it did, and ends it. */
+  release(): void {
+    const held = this.#held.shift()
+    assert.ok(held, 'no view is held')
+    const { snapshot, iterator, expected } = held
+    const rest = { [Symbol.iterator]: () => iterator }
+    assert.equal(difference(expected.slice(1), rest), undefined)
+    assert.equal(difference(expected, snapshot.entries()), undefined)
+    assert.equal(difference(expected.toReversed(), snapshot.entries({ reverse: true })), undefined)
+    for (const [key, value] of expected.slice(0, 10)) {
+      assert.deepEqual(snapshot.getSync(bytesOf(key)), value)
+    }
+    snapshot.close()
   }
 
   async flush(): Promise<void> {
@@ -140,6 +168,7 @@ export class Script {
 
   async close(): Promise<void> {
     await this.settled()
+    while (this.#held.length > 0) this.release()
     const seq = this.reference.lastSeq
     await this.store.close()
     this.#acknowledge(seq, 'sync')
@@ -186,10 +215,10 @@ export function scripted(options: ScriptOptions): {
   const counts: ScriptCounts = { servedThenCut: 0, continued: 0 }
   const reference = new Reference()
   let checked = 0
-  const { path = storePath, continueEveryNth = 8 } = options
+  const { backend, continueEveryNth = 8 } = options
 
   const openClone = (vfs: MemVfs): Promise<ScriptStore> =>
-    open(path, tinyOptions(vfs, new TestClock(1_800_000_000_000), 99, options.options))
+    openAt(vfs, backend, new TestClock(1_800_000_000_000), 99)
 
   const check = async (clone: MemVfs, context: CheckContext<Fact>): Promise<void> => {
     const store = await openClone(clone)

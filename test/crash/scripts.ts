@@ -97,3 +97,53 @@ export async function reopenings(script: Script): Promise<void> {
 export async function creation(script: Script): Promise<void> {
   await script.step('created')
 }
+
+/** Keys that are written over and over, removed and cleared, so that what lies deep is dead. */
+export async function churn(script: Script): Promise<void> {
+  for (let round = 0; round < 7; round++) {
+    await script.step(`round ${round}`)
+    for (let i = 0; i < 4; i++) {
+      script.start(puts(script, `churn${(round + i) % 5}/`, 9, 450))
+    }
+    await script.settled()
+    script.start([{ type: 'clear', gte: `churn${round % 5}/2`, lt: `churn${round % 5}/6` }])
+    script.start([
+      { type: 'del', key: `churn${(round + 1) % 5}/1` },
+      { type: 'del', key: 'never there' },
+      { type: 'put', key: `churn${round % 5}/3`, value: script.value(5000) }
+    ])
+    await script.settled()
+    if (round === 4) await script.compact({ gte: 'churn1/', lt: 'churn3/' })
+  }
+  await script.compact()
+}
+
+/** Views held while what they show is overwritten, removed, persisted and compacted away. */
+export async function viewsHeld(script: Script): Promise<void> {
+  for (let i = 0; i < 3; i++) await script.batch(puts(script, `view${i}/`, 8, 400))
+  for (let round = 0; round < 5; round++) {
+    await script.step(`round ${round}`)
+    script.hold()
+    await script.batch(puts(script, `view${round % 3}/`, 8, 500 + round))
+    await script.del(`view${(round + 1) % 3}/${round}`)
+    if (round % 2 === 0) await script.clear({ gt: `view${round % 3}/4`, lte: `view${round % 3}/6` })
+    const persisting = round === 3 ? script.compact() : script.persist()
+    await script.batch(puts(script, `other${round}/`, 10, 700))
+    await persisting
+    if (round >= 2) script.release()
+  }
+  await script.step('without views')
+  script.release()
+  script.release()
+  await script.compact()
+}
+
+/** Many small persists: the record of what is live grows, and begins anew. */
+export async function manyPersists(script: Script): Promise<void> {
+  for (let i = 0; i < 24; i++) {
+    await script.step(`persist ${i}`)
+    await script.put(`key${i % 6}`, 30 + i)
+    if (i % 5 === 4) await script.del(`key${(i + 2) % 6}`)
+    await script.persist()
+  }
+}

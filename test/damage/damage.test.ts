@@ -3,6 +3,7 @@ import { SeededRandom } from '../../dist/base/random.js'
 import type { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import * as damage from '../helpers/damage.js'
 import { failure } from '../helpers/store.js'
+import { backendFiles, testedBackend } from '../helpers/tested-backend.js'
 import { judge, makeSpecimen, openAt, path, type Specimen, type Verdict } from './damaged-store.js'
 
 const timeoutMs = 300_000
@@ -44,12 +45,20 @@ class Campaign {
   }
 
   print(): void {
-    for (const [kind, tally] of this.tallies) console.log(`${kind}: ${JSON.stringify(tally)}`)
+    for (const [kind, tally] of this.tallies)
+      console.log(`${testedBackend}, ${kind}: ${JSON.stringify(tally)}`)
   }
 }
 
-const kindOf = (file: string): string =>
-  file.includes('/wal/') ? 'log' : file.includes('/btree-') ? 'tree' : file.split('/').at(-1)!
+/** What a file is to the store: its log, its data, or a file of its own by name. */
+function kindOf(file: string): string {
+  if (file.includes('/wal/')) return 'log'
+  if (!file.includes(backendFiles)) return file.split('/').at(-1)!
+  if (file.endsWith('.sst')) return 'table'
+  return file.includes('/manifest/') || file.endsWith('CURRENT') ? 'manifest' : 'data'
+}
+
+const isData = (file: string): boolean => file.includes(backendFiles)
 
 describe.each([
   ['closed', true],
@@ -58,7 +67,7 @@ describe.each([
   let specimen: Specimen
 
   beforeAll(async () => {
-    specimen = await makeSpecimen(closed)
+    specimen = await makeSpecimen(testedBackend, closed)
   })
 
   it('is nowhere to be seen in the specimen itself', async () => {
@@ -132,13 +141,27 @@ describe.each([
     async () => {
       const campaign = new Campaign(specimen)
       const { older } = specimen
-      for (const file of specimen.vfs.medium.paths()) {
+      const files = specimen.vfs.medium.paths()
+      const foreign = await makeSpecimen(testedBackend, closed, 4)
+      for (const file of files) {
         const size = specimen.vfs.medium.read(file).length
         const kind = kindOf(file)
         for (let at = 0; at < size; at += at % 4096 === 0 ? 1 : 511) {
           await campaign.try(`${name}, ${kind} cut`, (vfs) => damage.truncate(vfs, file, at))
         }
         await campaign.try(`${name}, ${kind} removed`, (vfs) => damage.remove(vfs, file))
+        const folder = file.slice(0, file.lastIndexOf('/'))
+        const others = files.filter((other) => other > file && other.startsWith(`${folder}/`))
+        for (const other of others.filter((path) => !path.slice(folder.length + 1).includes('/'))) {
+          await campaign.try(`${name}, ${kind} swapped with its neighbour`, (vfs) =>
+            damage.swapFiles(vfs, file, other)
+          )
+        }
+        if (foreign.vfs.statSync(file) !== undefined) {
+          await campaign.try(`${name}, ${kind} replaced by another store’s`, (vfs) =>
+            damage.restoreStaleFile(vfs, foreign.vfs, file)
+          )
+        }
         if (older.statSync(file) === undefined) continue
         await campaign.try(`${name}, ${kind} replaced by an older one`, (vfs) =>
           damage.restoreStaleFile(vfs, older, file)
@@ -158,10 +181,10 @@ describe.each([
   })
 
   it('that takes a whole directory away is refused', async () => {
-    for (const kind of ['log', 'tree']) {
+    for (const isIn of [(file: string) => file.includes('/wal/'), isData]) {
       const vfs = specimen.vfs.crashClone('everything')
       for (const file of vfs.medium.paths()) {
-        if (kindOf(file) === kind) damage.remove(vfs, file)
+        if (isIn(file)) damage.remove(vfs, file)
       }
       expect(['refused', 'harmless']).toContain(await judge(specimen, vfs))
     }
@@ -173,11 +196,14 @@ describe.each([
       const campaign = new Campaign(specimen)
       for (let seed = 0; seed < 300; seed++) {
         const random = new SeededRandom(seed)
-        await campaign.try(`${name}, three at once in the tree`, (vfs) => {
-          const matches = (file: string): boolean => kindOf(file) === 'tree'
+        await campaign.try(`${name}, three at once in the data`, (vfs) => {
           const done: string[] = []
           for (let i = 0; i < 3; i++) {
-            const options = { older: specimen.older, matches, blockBytes: random.pick([512, 4096]) }
+            const options = {
+              older: specimen.older,
+              matches: isData,
+              blockBytes: random.pick([512, 4096])
+            }
             const what = damage.damageAnything(vfs, random, options)
             if (what !== undefined) done.push(what)
           }

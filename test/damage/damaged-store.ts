@@ -4,6 +4,7 @@ import { isCorruption } from '../../dist/errors.js'
 import { KintsugiError, open } from '../../dist/index.js'
 import type { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import { MemVfs as MemoryFiles } from '../../dist/vfs/mem-vfs.js'
+import { tinyOptions, type BackendName } from '../helpers/backends.js'
 import { TestClock } from '../helpers/test-clock.js'
 import {
   bytesOf,
@@ -40,31 +41,31 @@ const detecting = new Set([
 ])
 
 export function openAt(vfs: MemVfs, readOnly = false) {
-  return open(path, {
-    vfs,
-    clock: new TestClock(),
-    random: new SeededRandom(5),
-    readOnly,
-    walSegmentBytes: 4096,
-    pageBytes: 4096,
-    cacheBytes: 1024 * 1024,
-    persistDirtyBytes: 64 * 1024,
-    persistWalBytes: 64 * 1024
-  })
+  const random = new SeededRandom(5)
+  return open(path, { ...tinyOptions, vfs, clock: new TestClock(), random, readOnly })
 }
 
-/** A store with pages, extents, several log segments, and commits behind the last persist. */
-export async function makeSpecimen(closed: boolean): Promise<Specimen> {
+/**
+ * A store with large values, several log segments, and commits behind the last persist. Another
+ * seed makes another store with the same contents.
+ */
+export async function makeSpecimen(
+  backend: BackendName,
+  closed: boolean,
+  seed = 3
+): Promise<Specimen> {
   const vfs = new MemoryFiles()
   const clock = new TestClock()
   const reference = new Reference()
   const store = await open(path, {
+    ...tinyOptions,
+    // Persists come when they are asked for.
+    persistDirtyBytes: 1024 * 1024,
+    persistWalBytes: 1024 * 1024,
+    backend,
     vfs,
     clock,
-    random: new SeededRandom(3),
-    walSegmentBytes: 4096,
-    pageBytes: 4096,
-    cacheBytes: 1024 * 1024
+    random: new SeededRandom(seed)
   })
   let older: MemVfs | undefined
   for (let i = 0; i < 90; i++) {

@@ -88,6 +88,19 @@ export function restoreStaleFile(vfs: MemVfs, older: MemVfs, path: string): stri
   return `${path} put back to an older version of ${stale.length} bytes`
 }
 
+/** Exchanges two files, as names that were mixed up would. */
+export function swapFiles(vfs: MemVfs, first: string, second: string): string {
+  const [one, other] = [first, second].map((path) => vfs.medium.read(path))
+  for (const [path, bytes] of [
+    [first, other!],
+    [second, one!]
+  ] as const) {
+    vfs.medium.resize(path, 0)
+    vfs.medium.overwrite(path, bytes, 0)
+  }
+  return `${first} and ${second} swapped`
+}
+
 /** One piece of damage of a random kind to a random file that matches; undefined: none does. */
 export function damageAnything(
   vfs: MemVfs,

@@ -6,16 +6,12 @@ import { SeededRandom } from '../../dist/base/random.js'
 import { KintsugiError, open, type OpenOptions } from '../../dist/index.js'
 import type { Finding } from '../../dist/index.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
+import { tinyOptions } from './backends.js'
 import { TestClock } from './test-clock.js'
+import { testedBackend } from './tested-backend.js'
 
-/** Everything as small as it may be, so that switches, splits and persists happen all the time. */
-export const tiny = {
-  walSegmentBytes: 4096,
-  pageBytes: 4096,
-  cacheBytes: 1024 * 1024,
-  persistDirtyBytes: 64 * 1024,
-  persistWalBytes: 64 * 1024
-} as const satisfies OpenOptions
+/** The tested backend with everything small. */
+export const tiny = { ...tinyOptions, backend: testedBackend } as const satisfies OpenOptions
 
 export type AnyStore = Awaited<ReturnType<typeof open>>
 
@@ -96,7 +92,7 @@ export function useStores() {
 
     /** A store on disk. */
     async disk<const O extends OpenOptions>(path: string, options?: O) {
-      const store = await open(path, options)
+      const store = await open(path, { backend: testedBackend, ...options } as O)
       track(store as unknown as AnyStore, false)
       return store
     },

@@ -4,12 +4,12 @@ import {
   KintsugiError,
   open,
   type Durability,
-  type OpenOptions,
   type Operation,
   type Transaction
 } from '../../dist/index.js'
 import { MicrotaskScheduler, SeededScheduler } from '../../dist/vfs/mem-scheduler.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
+import { tinyOptions, type BackendName } from '../helpers/backends.js'
 import { TestClock, turn } from '../helpers/test-clock.js'
 import {
   bytesOf,
@@ -38,7 +38,7 @@ export interface RunFigures {
 }
 
 export interface RunOptions {
-  readonly backend: NonNullable<OpenOptions['backend']>
+  readonly backend: BackendName
   readonly seed: number
 }
 
@@ -175,15 +175,11 @@ class HistoryRunner {
   async #openStore(): Promise<ModelStore> {
     this.#clock = new TestClock(this.#clock.now() + 1000)
     return open(path, {
+      ...tinyOptions,
       backend: this.#options.backend,
       vfs: this.#vfs,
       clock: this.#clock,
-      random: new SeededRandom(this.#random.below(2 ** 31)),
-      walSegmentBytes: 4096,
-      pageBytes: 4096,
-      cacheBytes: 1024 * 1024,
-      persistDirtyBytes: 64 * 1024,
-      persistWalBytes: 64 * 1024
+      random: new SeededRandom(this.#random.below(2 ** 31))
     })
   }
 

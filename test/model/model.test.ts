@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { testedBackend } from '../helpers/tested-backend.js'
 import { runHistory, type RunFigures } from './history-runner.js'
 import { histories } from './steps.js'
 
@@ -16,7 +17,7 @@ describe('a store beside a sorted map', () => {
     const total: Partial<Record<keyof RunFigures, number>> = {}
     for (const seed of seeds) {
       const [steps] = fc.sample(histories(maxSteps), { seed, numRuns: 1 })
-      const figures = await runHistory(steps!, { backend: 'btree', seed }).catch(
+      const figures = await runHistory(steps!, { backend: testedBackend, seed }).catch(
         (error: unknown) => {
           const hint = 'fuzz/model.mjs shows the shortest history that fails'
           throw new Error(`seed ${seed} with ${maxSteps} steps; ${hint}`, { cause: error })
@@ -26,7 +27,7 @@ describe('a store beside a sorted map', () => {
         total[name] = (total[name] ?? 0) + count
       }
     }
-    console.log(`model: seeds 1 to ${runs}: ${JSON.stringify(total)}`)
+    console.log(`model on ${testedBackend}: seeds 1 to ${runs}: ${JSON.stringify(total)}`)
     expect(total.crashes).toBeGreaterThan(runs)
     expect(total.interruptedRecoveries).toBeGreaterThan(runs / 4)
   }, 300_000)

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { FaultVfs } from '../../dist/vfs/fault-vfs.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import { failureCode, storePath, useStores } from '../helpers/store.js'
+import { backendFiles } from '../helpers/tested-backend.js'
 import { turn } from '../helpers/test-clock.js'
 
 const stores = useStores()
@@ -44,7 +45,7 @@ describe('events', () => {
     const faulty = new FaultVfs(vfs, [
       {
         operation: 'write',
-        path: '*/btree-*',
+        path: `*${backendFiles}*`,
         nth: 2,
         times: 0,
         fault: { kind: 'error', errno: 'EIO' }

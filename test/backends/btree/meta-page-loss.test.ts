@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import * as damage from '../helpers/damage.js'
-import { storePath, tiny, useStores } from '../helpers/store.js'
+import * as damage from '../../helpers/damage.js'
+import { storePath, tiny, useStores } from '../../helpers/store.js'
 
 const stores = useStores()
 
