@@ -28,8 +28,10 @@ export function goldenEntries() {
 }
 
 export const goldenOptions = {
-  pageBytes: 4096,
   walSegmentBytes: 4096,
   cacheBytes: 1024 * 1024,
-  backend: 'btree'
+  pageBytes: 4096,
+  memtableBytes: 16 * 1024,
+  blockBytes: 1024,
+  compactionThreshold: 2
 }

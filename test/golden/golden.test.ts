@@ -4,10 +4,11 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { open } from '../../dist/index.js'
 import { useStores } from '../helpers/store.js'
+import { testedBackend } from '../helpers/tested-backend.js'
 import { goldenEntries, goldenOptions } from './content.mjs'
 
 const stores = useStores()
-const golden = fileURLToPath(new URL('.', import.meta.url))
+const golden = fileURLToPath(new URL(testedBackend, import.meta.url))
 const versions = fs.readdirSync(golden).filter((name) => /^v\d+$/.test(name))
 
 function copyOf(version: string, name: string): string {
@@ -19,7 +20,7 @@ function copyOf(version: string, name: string): string {
 describe.each(versions)('a store of format %s', (version) => {
   it.each(['closed', 'killed'])('that was %s opens with all it held', async (name) => {
     const path = copyOf(version, name)
-    const store = await open(path, { ...goldenOptions, backend: 'btree' })
+    const store = await open(path, { ...goldenOptions, backend: testedBackend })
     expect(store.recovery.clean).toBe(name === 'closed')
     expect(store.recovery.replayedCommits > 0).toBe(name === 'killed')
     const found = Array.from(store.entries(), ([key, value]) => [key.toString('latin1'), value])

@@ -1,20 +1,23 @@
-// Makes the golden stores of the current format version beside this file. They are made once, when
-// a version comes to be, and never again: `node test/golden/make.mjs` refuses to replace them.
+// Makes the golden stores of a backend and format version beside this file. They are made once, when
+// a version comes to be, and never again: `node test/golden/make.mjs btree v1` refuses to replace
+// them.
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { SeededRandom } from '../../dist/base/random.js'
 import { open } from '../../dist/index.js'
 import { goldenOptions, goldenWrites } from './content.mjs'
 
-const directory = fileURLToPath(new URL('v1', import.meta.url))
+const [, , backend, version] = process.argv
+if (!/^v\d+$/.test(version ?? '')) throw new Error('say which: make.mjs btree v1')
+const directory = fileURLToPath(new URL(`${backend}/${version}`, import.meta.url))
 if (existsSync(directory)) throw new Error(`${directory} is there already; golden means for ever`)
-mkdirSync(directory)
+mkdirSync(directory, { recursive: true })
 
 const clock = { now: () => 1_700_000_000_000, after: () => ({ cancel() {} }) }
 const random = new SeededRandom(1)
 
 const path = `${directory}/closed`
-const store = await open(path, { ...goldenOptions, clock, random })
+const store = await open(path, { ...goldenOptions, backend, clock, random })
 let count = 0
 for (const [key, value] of goldenWrites()) {
   if (value === undefined) await store.del(key)

@@ -8,6 +8,7 @@ import { SeededRandom } from '../../dist/base/random.js'
 import { open } from '../../dist/index.js'
 import { loadNativeBinding } from '../../dist/native-binding.js'
 import { failure, failureCode, useStores } from '../helpers/store.js'
+import { testedBackend } from '../helpers/tested-backend.js'
 
 const stores = useStores()
 /** Without the addon there is no lock that ends with its process (rule S5). */
@@ -29,7 +30,7 @@ interface Writer {
 }
 
 async function writer(path: string, durability: string, ...more: string[]): Promise<Writer> {
-  const child = spawn(process.execPath, [writerScript, path, durability, ...more], {
+  const child = spawn(process.execPath, [writerScript, path, testedBackend, durability, ...more], {
     stdio: ['ignore', 'pipe', 'inherit']
   })
   children.push(child)
@@ -100,9 +101,13 @@ describe.runIf(locks)('a process that is killed while it writes', () => {
     await killed(first.child)
     const before = await expectCommits(path, first.done())
     for (let round = 0; round < 8; round++) {
-      const child = spawn(process.execPath, [writerScript, path, 'sync', 'forever'], {
-        stdio: 'ignore'
-      })
+      const child = spawn(
+        process.execPath,
+        [writerScript, path, testedBackend, 'sync', 'forever'],
+        {
+          stdio: 'ignore'
+        }
+      )
       children.push(child)
       await new Promise((resolve) => setTimeout(resolve, 40 + random.below(120)))
       await killed(child)
@@ -178,7 +183,13 @@ describe('a full file system', () => {
     const ballast = `${directory}/ballast`
     fs.writeFileSync(ballast, Buffer.alloc(2 * 1024 * 1024))
     const path = `${directory}/store`
-    const options = { walSegmentBytes: 65_536, pageBytes: 4096, cacheBytes: 1024 * 1024 } as const
+    const options = {
+      backend: testedBackend,
+      walSegmentBytes: 65_536,
+      pageBytes: 4096,
+      memtableBytes: 262_144,
+      cacheBytes: 1024 * 1024
+    } as const
     const store = await open(path, options)
     const value = Buffer.alloc(20_000, 7)
     let count = 0
@@ -221,7 +232,12 @@ describe('a full file system', () => {
     const ballast = `${directory}/ballast`
     const path = `${directory}/store`
     fs.writeFileSync(ballast, Buffer.alloc(1024 * 1024 - 16_384))
-    const options = { walSegmentBytes: 65_536, pageBytes: 4096 } as const
+    const options = {
+      backend: testedBackend,
+      walSegmentBytes: 65_536,
+      pageBytes: 4096,
+      memtableBytes: 262_144
+    } as const
     expect(await failureCode(() => open(path, options))).toBe('KINTSUGI_DISK_FULL')
     fs.rmSync(ballast)
     const store = await open(path, options)
@@ -235,7 +251,12 @@ describe('a read-only file system', () => {
     const directory = mounted('-t', 'tmpfs', '-o', 'size=8m', 'tmpfs')
     if (directory === undefined) return skip('a file system cannot be mounted here')
     const path = `${directory}/store`
-    const options = { walSegmentBytes: 65_536, pageBytes: 4096 } as const
+    const options = {
+      backend: testedBackend,
+      walSegmentBytes: 65_536,
+      pageBytes: 4096,
+      memtableBytes: 262_144
+    } as const
     const store = await open(path, options)
     await store.put('k', 'v')
     await store.close()

@@ -1,18 +1,17 @@
 // Writes numbered commits into the store at argv[2] and says so line by line, as soon as each is
-// acknowledged. argv[3]: durability; argv[4]: how it ends: `forever`, or after that many commits by
-// `exit` (process.exit) or `fall` (nothing left to do); argv[5]: their number.
+// acknowledged. argv[3]: backend; argv[4]: durability; argv[5]: how it ends: `forever`, or after that
+// many commits by `exit` (process.exit) or `fall` (nothing left to do); argv[6]: their number.
 import { writeSync } from 'node:fs'
 import { open } from '../../dist/index.js'
 
-const [, , path, durability, ending, count = '0'] = process.argv
+const [, , path, backend, durability, ending, count = '0'] = process.argv
 const say = (line) => writeSync(1, `${line}\n`)
 
-const store = await open(path, { walSegmentBytes: 65_536, pageBytes: 4096, durability }).catch(
-  (error) => {
-    say(JSON.stringify(error))
-    process.exit(3)
-  }
-)
+const small = { walSegmentBytes: 65_536, pageBytes: 4096, memtableBytes: 65_536 }
+const store = await open(path, { ...small, backend, durability }).catch((error) => {
+  say(JSON.stringify(error))
+  process.exit(3)
+})
 const first = Number((await store.get('count'))?.toString() ?? '0') + 1
 say(`open ${first} ${store.recovery.clean}`)
 

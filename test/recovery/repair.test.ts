@@ -3,8 +3,9 @@ import { open, repair } from '../../dist/index.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import { zeroBlock } from '../helpers/damage.js'
 import { deterministic, storePath, tiny } from '../helpers/store.js'
+import { backendFiles, testedBackend } from '../helpers/tested-backend.js'
 
-/** A store without its log's help: everything is persisted, and one page of the data damaged. */
+/** A store without its log's help: everything is persisted, and some of the data damaged. */
 async function damagedStore(): Promise<MemVfs> {
   const vfs = new MemVfs()
   const store = await open(storePath, { ...tiny, ...deterministic(vfs) })
@@ -12,20 +13,29 @@ async function damagedStore(): Promise<MemVfs> {
   await store.persist()
   await store.persist()
   await store.close()
-  const path = vfs.medium.paths().find((name) => name.endsWith('tree.pages'))!
-  const pages = vfs.medium.read(path).length / 4096
-  for (let page = 2; page < pages; page += 3) zeroBlock(vfs, path, page * 4096, 4096)
+  const sizeOf = (path: string) => vfs.medium.read(path).length
+  const data = vfs.medium.paths().filter((path) => path.includes(backendFiles))
+  const [largest] = data.sort((a, b) => sizeOf(b) - sizeOf(a))
+  for (let at = 2 * 4096; at < sizeOf(largest!); at += 3 * 4096) {
+    zeroBlock(vfs, largest!, at, 4096)
+  }
   return vfs
 }
 
 function directories(vfs: MemVfs): string[] {
-  return vfs.readdirSync(storePath).filter((name) => name.startsWith('btree-'))
+  return vfs.readdirSync(storePath).filter((name) => name.startsWith(`${testedBackend}-`))
 }
 
 describe('a repair that fails', () => {
   it('leaves nothing behind of what it was building, in a dry run or not', async () => {
     for (const dryRun of [true, false]) {
-      for (const unit of ['pages', 'leaves']) {
+      const units = new Set<string>()
+      await repair(storePath, {
+        ...deterministic(await damagedStore()),
+        dryRun: true,
+        onProgress: (_done, _total, unit) => void units.add(unit)
+      })
+      for (const unit of units) {
         const vfs = await damagedStore()
         const abort = new AbortController()
         let built = false
@@ -36,10 +46,10 @@ describe('a repair that fails', () => {
         const options = { ...deterministic(vfs), dryRun, onProgress, signal: abort.signal }
         await expect(repair(storePath, options)).rejects.toThrow(/abort/)
         expect(built).toBe(true)
-        expect(directories(vfs)).toEqual(['btree-1'])
+        expect(directories(vfs)).toEqual([`${testedBackend}-1`])
         const report = await repair(storePath, deterministic(vfs))
         expect(report.rebuilt).toBe(true)
-        expect(directories(vfs)).toEqual(['btree-2'])
+        expect(directories(vfs)).toEqual([`${testedBackend}-2`])
       }
     }
   })
@@ -90,6 +100,6 @@ describe('options of a repair', () => {
         message: expect.stringContaining(text)
       })
     }
-    expect(directories(vfs)).toEqual(['btree-1'])
+    expect(directories(vfs)).toEqual([`${testedBackend}-1`])
   })
 })

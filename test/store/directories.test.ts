@@ -3,6 +3,7 @@ import { SeededRandom } from '../../dist/base/random.js'
 import { Checksum } from '../../dist/codec/checksum.js'
 import { open } from '../../dist/index.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
+import { tinyOptions } from '../helpers/backends.js'
 import {
   deterministic,
   failure,
@@ -12,6 +13,7 @@ import {
   tiny,
   useStores
 } from '../helpers/store.js'
+import { testedBackend } from '../helpers/tested-backend.js'
 
 const stores = useStores()
 
@@ -29,7 +31,8 @@ async function closedStore(): Promise<MemVfs> {
   return vfs
 }
 
-const openAgain = (vfs: MemVfs) => open(storePath, { ...deterministic(vfs), ...tiny })
+/** As what it is, whatever that may be. */
+const openAgain = (vfs: MemVfs) => open(storePath, { ...deterministic(vfs), ...tinyOptions })
 
 async function expectRefused(vfs: MemVfs, code: string): Promise<void> {
   const before = fingerprint(vfs)
@@ -214,7 +217,7 @@ describe('an interrupted creation', () => {
     writeFile(vfs, `${storePath}/CREATING`, '')
     vfs.mkdirSync(`${storePath}/wal`)
     writeFile(vfs, `${storePath}/wal/half`, 'half a file')
-    vfs.mkdirSync(`${storePath}/btree-1`)
+    vfs.mkdirSync(`${storePath}/${testedBackend}-1`)
     const { store } = await stores.memory({ vfs })
     expect(store.recovery.created).toBe(true)
     await store.put('k', 'v')

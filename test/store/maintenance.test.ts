@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { repair } from '../../dist/index.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import { failure, failureCode, useStores } from '../helpers/store.js'
+import { backendFiles } from '../helpers/tested-backend.js'
 
 const stores = useStores()
 
@@ -65,7 +66,7 @@ describe('compact', () => {
     const sizeOf = () =>
       vfs.medium
         .paths()
-        .filter((path) => path.includes('/btree-'))
+        .filter((path) => path.includes(backendFiles))
         .reduce((sum, path) => sum + vfs.medium.read(path).length, 0)
     for (let i = 0; i < 500; i++) {
       await store.put(`k${i}`, Buffer.alloc(1000, i), { durability: 'memory' })
@@ -158,17 +159,18 @@ describe('verify', () => {
     expect(await store.verify()).toEqual([])
   })
 
-  it('names a damaged page of the tree, and reads of it fail with a type', async () => {
+  it('names what is damaged of the data, and reads of it fail with a type', async () => {
     const { store, vfs } = await stores.memory({ expectDamage: true })
     for (let i = 0; i < 400; i++) {
       await store.put(`k${i}`, Buffer.alloc(200, i), { durability: 'memory' })
     }
     await store.close()
     const clone = vfs.crashClone('nothing')
-    const tree = clone.medium.paths().find((path) => path.includes('/btree-'))!
-    const size = clone.medium.read(tree).length
-    for (let at = 3 * 4096; at < size; at += 4096) {
-      clone.medium.overwrite(tree, Buffer.alloc(16, 0xab), at + 2000)
+    for (const path of clone.medium.paths().filter((name) => /tree\.pages|\.sst$/.test(name))) {
+      const size = clone.medium.read(path).length
+      for (let at = 3 * 4096; at < size - 2016; at += 4096) {
+        clone.medium.overwrite(path, Buffer.alloc(16, 0xab), at + 2000)
+      }
     }
     const outcome = await stores
       .memory({ vfs: clone, expectDamage: true })
@@ -181,7 +183,7 @@ describe('verify', () => {
     const findings = await again.verify('standard')
     expect(findings.length).toBeGreaterThan(0)
     for (const finding of findings) {
-      expect(finding.path).toContain('btree-')
+      expect(finding.path).toContain(backendFiles)
       expect(finding.kind).toMatch(/^[a-z]+(-[a-z]+)*$/)
     }
     expect(await failureCode(() => [...again.keys()])).toBe('KINTSUGI_CORRUPTION')

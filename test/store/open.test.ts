@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { backendNames } from '../../dist/backends/registry.js'
 import { open } from '../../dist/index.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import {
@@ -10,6 +11,7 @@ import {
   tiny,
   useStores
 } from '../helpers/store.js'
+import { testedBackend } from '../helpers/tested-backend.js'
 
 const stores = useStores()
 
@@ -22,7 +24,7 @@ describe('opening', () => {
       'LOCK',
       'STORE-A',
       'STORE-B',
-      'btree-1',
+      `${testedBackend}-1`,
       'wal'
     ])
     await store.close()
@@ -101,22 +103,40 @@ describe('opening', () => {
     expect(again.getSync('k')?.toString()).toBe('v')
   })
 
-  it('keeps the page size a store was created with', async () => {
-    const { store, vfs } = await stores.memory({ pageBytes: 4096 })
+  it('keeps the page or block size a store was created with', async () => {
+    const { store, vfs } = await stores.memory()
     await store.put('k', 'v')
     await store.close()
-    const { pageBytes: _, ...withoutPage } = tiny
-    const implicit = await open(storePath, { ...deterministic(vfs), ...withoutPage })
+    const { pageBytes: _page, blockBytes: _block, ...withoutSizes } = tiny
+    const implicit = await open(storePath, { ...deterministic(vfs), ...withoutSizes })
     expect(implicit.getSync('k')?.toString()).toBe('v')
     await implicit.close()
-    const error = await failure(() =>
-      open(storePath, { ...deterministic(vfs), ...tiny, pageBytes: 16_384 })
-    )
+    const other = { pageBytes: 16_384, blockBytes: 16_384 }
+    const error = await failure(() => open(storePath, { ...deterministic(vfs), ...tiny, ...other }))
     expect(error.code).toBe('KINTSUGI_BACKEND_MISMATCH')
     const again = await open(storePath, { ...deterministic(vfs), ...tiny })
     expect(again.getSync('k')?.toString()).toBe('v')
     await again.close()
   })
+
+  it.each(backendNames.filter((name) => name !== testedBackend))(
+    'refuses the backend %s for it, and changes nothing',
+    async (backend) => {
+      const { store, vfs } = await stores.memory()
+      await store.put('k', 'v')
+      await store.close()
+      const before = fingerprint(vfs)
+      for (const readOnly of [false, true]) {
+        const options = { ...deterministic(vfs), ...tiny, backend, readOnly }
+        const error = await failure(() => open(storePath, options))
+        expect(error.code).toBe('KINTSUGI_BACKEND_MISMATCH')
+        expect(error.message).toContain(`'${testedBackend}'`)
+      }
+      expect(fingerprint(vfs)).toEqual(before)
+      const { store: again } = await stores.memory({ vfs })
+      expect(again.getSync('k')?.toString()).toBe('v')
+    }
+  )
 
   it('takes other sizes of segments for the same store', async () => {
     const { store, vfs } = await stores.memory({ walSegmentBytes: 4096 })
