@@ -99,6 +99,8 @@ export interface BackendCapabilities {
   readonly syncWrite: boolean
   /** A cursor can turn round between calls. */
   readonly bidirectionalCursor: boolean
+  /** `compact` works on what is persisted alone, so a persist comes before it. */
+  readonly compactsPersisted: boolean
 }
 
 /** An immutable state of the store. Reads of it are unaffected by later commits. */

@@ -244,6 +244,7 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     checkOptionNames(options, [...rangeNames, 'level', 'signal', 'onProgress'])
     this.#writer()
     const progress = progressOf(options)
+    if (this.#backend.capabilities.compactsPersisted) await this.persist()
     const work = this.#backend.compact(rangeBytes(options), progress, levelOf(options))
     await interruptible(work, progress.signal)
     await this.persist()

@@ -42,7 +42,8 @@ export class BtreeBackend implements Backend {
   readonly capabilities: BackendCapabilities = {
     syncCursor: true,
     syncWrite: true,
-    bidirectionalCursor: true
+    bidirectionalCursor: true,
+    compactsPersisted: false
   }
 
   /** Nothing is left for later: a persist does it all. */
