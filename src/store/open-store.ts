@@ -378,6 +378,7 @@ function assemble(
   const store = new Store({
     path,
     options,
+    backendName: identityFile.current.backend,
     backend,
     writer,
     window,

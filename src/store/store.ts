@@ -57,6 +57,7 @@ const writeOptionNames = ['durability'] as const
 export interface StoreParts {
   readonly path: string
   readonly options: ResolvedOptions
+  readonly backendName: string
   readonly backend: Backend
   /** The write side; undefined where the store is open read-only. */
   readonly writer:
@@ -101,6 +102,11 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
   /** Directory of the store. */
   get path(): string {
     return this.#parts.path
+  }
+
+  /** The backend that it was created with. */
+  get backendName(): string {
+    return this.#parts.backendName
   }
 
   /** What opening had to do: replayed, dropped as torn, how long. */

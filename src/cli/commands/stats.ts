@@ -1,48 +1,47 @@
 import type { Command } from 'commander'
-import { formatBytes, formatDuration, table } from '../output.js'
 import type { Host } from '../session.js'
+import { levelsOf, ratiosOf, statsText } from '../stats-report.js'
 import { directoryBytes, withStore } from '../store-access.js'
 
 export function statsCommand(host: Host): Command {
   return host
-    .command('stats STORE', 'print figures of the store: keys, sizes, log, what opening did', [
+    .command('stats STORE', 'print figures of the store: keys, sizes, levels, what opening did', [
       'kintsugi stats ./cities',
-      'kintsugi stats ./cities --json'
+      'kintsugi stats ./events --json'
     ])
+    .addHelpText(
+      'after',
+      `
+Read amplification (read amp): tables that a read may have to look into. Write amplification: bytes
+written to tables for each byte that came from memory; like the rates below, it counts from the
+opening on, so here – stands for it. A program of yours gets its own from store.stats().`
+    )
     .action(
       host.action(async (session, [path]) => {
-        const { stats, recovery } = await withStore(
+        const { backend, stats, recovery } = await withStore(
           session,
           path,
           { readOnly: true },
-          async (store) => ({ stats: store.stats(), recovery: store.recovery })
+          async (store) => ({
+            backend: store.backendName,
+            stats: store.stats(),
+            recovery: store.recovery
+          })
         )
         const diskBytes = await directoryBytes(path)
+        const levels = levelsOf(stats)
         await session.out.result(
-          () => ({ store: path, diskBytes, stats, recovery }),
-          () => {
-            const { style } = session
-            const opening = {
-              'clean close before': recovery.clean ? 'yes' : 'no',
-              'commits replayed': recovery.replayedCommits,
-              'torn bytes dropped': recovery.droppedBytes,
-              took: formatDuration(recovery.durationMs)
-            }
-            // Most counters are of a running program and 0 here; JSON has them all.
-            const figures = Object.entries({ diskBytes, ...stats }).filter(([, value]) => value > 0)
-            return (
-              `${style.strong(path)}\n${table(figures.map(statsRow))}` +
-              `${style.strong('opening')}\n${table(Object.entries(opening))}`
-            )
-          }
+          () => ({
+            store: path,
+            backend,
+            diskBytes,
+            stats,
+            ...(levels.length > 0 && { levels, ...ratiosOf(stats) }),
+            recovery
+          }),
+          () => statsText({ path, backend, diskBytes, stats, recovery }, session.style)
         )
         return undefined
       })
     )
-}
-
-/** `fileBytes: 8192` as "file" and "8.0 KiB"; other figures as they are, in words. */
-function statsRow([name, value]: [string, number]): [string, string | number] {
-  const words = name.replace(/([A-Z])/g, (letter) => ` ${letter.toLowerCase()}`)
-  return name.endsWith('Bytes') ? [words, formatBytes(value)] : [words, value]
 }
