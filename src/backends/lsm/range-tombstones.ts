@@ -10,6 +10,11 @@ export interface TombstoneSpan extends KeySpan {
   readonly seqs: readonly number[]
 }
 
+/** One removed range, as a commit brings it. */
+export interface RemovedRange extends KeySpan {
+  readonly seq: number
+}
+
 const headerBytes = 4
 /** Lengths of both bounds and number of sequence numbers, each a word. */
 const spanHeaderBytes = 12
@@ -18,6 +23,8 @@ const seqBytes = 8
 const noHigh = 0xffff_ffff
 /** As many arguments as a call takes without fear for the stack. */
 const maxSpliced = 1024
+/** Ranges that are added one by one before what they make is merged. */
+const rangesPerSet = 64
 
 /**
  * The removed ranges of a memtable or a table. A tombstone of sequence number t hides the versions
@@ -116,12 +123,33 @@ export class RangeTombstones {
 
   /** All of them in one. */
   static merge(all: readonly RangeTombstones[]): RangeTombstones {
+    return RangeTombstones.#combine(all, Number.MAX_SAFE_INTEGER)
+  }
+
+  /** Any number of ranges at once, of which only the newest of each key is kept. */
+  static newestOf(ranges: readonly RemovedRange[]): RangeTombstones {
+    const sets: RangeTombstones[] = []
+    for (let i = 0; i < ranges.length; i += rangesPerSet) {
+      const set = new RangeTombstones()
+      for (const { low, high, seq } of ranges.slice(i, i + rangesPerSet)) set.add(low, high, seq, 0)
+      sets.push(set)
+    }
+    return RangeTombstones.#combine(sets, 0)
+  }
+
+  /** Both in one, less what newer numbers hide where no view tells; see `add`. */
+  with(other: RangeTombstones, newestViewSeq: number): RangeTombstones {
+    return RangeTombstones.#combine([this, other], newestViewSeq)
+  }
+
+  static #combine(all: readonly RangeTombstones[], newestViewSeq: number): RangeTombstones {
     const sets = all.filter((set) => !set.isEmpty).map((set) => set.#spans)
     // By halves: a span is looked at as often as there are halvings.
     while (sets.length > 1) {
       const pairs = sets.splice(0)
       for (let i = 0; i < pairs.length; i += 2) {
-        sets.push(i + 1 < pairs.length ? mergeTwo(pairs[i], pairs[i + 1]) : pairs[i])
+        const isPair = i + 1 < pairs.length
+        sets.push(isPair ? mergeTwo(pairs[i], pairs[i + 1], newestViewSeq) : pairs[i])
       }
     }
     const list = new SpanList()
@@ -271,7 +299,7 @@ function withSeq(seqs: readonly number[], seq: number, newestViewSeq: number): r
   return rest
 }
 
-function mergeTwo(a: TombstoneSpan[], b: TombstoneSpan[]): TombstoneSpan[] {
+function mergeTwo(a: TombstoneSpan[], b: TombstoneSpan[], newestViewSeq: number): TombstoneSpan[] {
   const list = new SpanList()
   let atA = 0
   let atB = 0
@@ -287,7 +315,7 @@ function mergeTwo(a: TombstoneSpan[], b: TombstoneSpan[]): TombstoneSpan[] {
     // Up to the other's beginning one of them stands alone, then both up to the nearer end.
     if (order === 0) {
       const high = compareHighs(spanA.high, spanB.high) < 0 ? spanA.high : spanB.high
-      list.push(low, high, union(spanA.seqs, spanB.seqs))
+      list.push(low, high, union(spanA.seqs, spanB.seqs, newestViewSeq))
       if (compareHighs(spanA.high, high) === 0) atA++
       if (compareHighs(spanB.high, high) === 0) atB++
       if (high !== undefined) from = high
@@ -307,9 +335,14 @@ function mergeTwo(a: TombstoneSpan[], b: TombstoneSpan[]): TombstoneSpan[] {
   return list.spans
 }
 
-/** Both lists in one, newest first. */
-function union(a: readonly number[], b: readonly number[]): readonly number[] {
-  return [...new Set([...a, ...b])].sort((x, y) => y - x)
+/** Both lists in one, newest first, less what the newest hides from everyone. */
+function union(
+  a: readonly number[],
+  b: readonly number[],
+  newestViewSeq: number
+): readonly number[] {
+  const all = [...new Set([...a, ...b])].sort((x, y) => y - x)
+  return all.filter((seq, i) => i === 0 || seq <= newestViewSeq)
 }
 
 /** True where a view lies from `seq` on and before `newer`. */

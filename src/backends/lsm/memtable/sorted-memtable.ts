@@ -1,0 +1,61 @@
+import type { PageBytes } from '../../../page/format.js'
+import type { EntryKind } from '../entry.js'
+import { RangeTombstones } from '../range-tombstones.js'
+import { Arena, keyHeaderWords, kindMask, kindShift, seqOf, versionHeaderWords } from './arena.js'
+import { KeySorter } from './key-sorter.js'
+import type { FrozenMemtable } from './memtable.js'
+
+/**
+ * A frozen memtable in key order, for the job that flushes it, in whichever thread: sorts once, then
+ * gives out every version, those of a key newest first. Walking allocates nothing.
+ */
+export class SortedMemtable {
+  readonly memory: PageBytes
+  readonly tombstones: RangeTombstones
+  /** The current key is `memory.u8[keyStart, keyEnd)`, its value `memory.u8[valueStart, valueEnd)`. */
+  keyStart = 0
+  keyEnd = 0
+  valueStart = 0
+  valueEnd = 0
+  seq = 0
+  kind: EntryKind = 0
+  /** The version is the first of its key. */
+  isNewKey = false
+
+  readonly #u32: Uint32Array
+  readonly #refs: Uint32Array
+  #at = 0
+  #version = 0
+
+  constructor(frozen: FrozenMemtable) {
+    const arena = new Arena(frozen.shared, frozen.slots)
+    this.memory = arena
+    this.#u32 = arena.u32
+    this.tombstones = RangeTombstones.decode(frozen.tombstones)
+    this.#refs = arena.u32.slice(arena.keyListAt, arena.keyListAt + frozen.keys)
+    new KeySorter(arena).sort(this.#refs)
+  }
+
+  /** Moves to the next version; false at the end. */
+  next(): boolean {
+    const u32 = this.#u32
+    let version = this.#version === 0 ? 0 : u32[this.#version]
+    this.isNewKey = version === 0
+    if (version === 0) {
+      if (this.#at === this.#refs.length) {
+        this.#version = 0
+        return false
+      }
+      const ref = this.#refs[this.#at++]
+      version = u32[ref]
+      this.keyStart = (ref + keyHeaderWords) * 4
+      this.keyEnd = this.keyStart + u32[ref + 1]
+    }
+    this.#version = version
+    this.seq = seqOf(u32, version)
+    this.kind = ((u32[version + 2] >>> kindShift) & kindMask) as EntryKind
+    this.valueStart = (version + versionHeaderWords) * 4
+    this.valueEnd = this.valueStart + u32[version + 3]
+    return true
+  }
+}
