@@ -101,6 +101,8 @@ export interface BackendCapabilities {
   readonly bidirectionalCursor: boolean
   /** `compact` works on what is persisted alone, so a persist comes before it. */
   readonly compactsPersisted: boolean
+  /** Writes in key order are taken in much faster than others, so that sorting a replay pays. */
+  readonly prefersSortedWrites: boolean
 }
 
 /** An immutable state of the store. Reads of it are unaffected by later commits. */

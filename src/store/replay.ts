@@ -3,6 +3,9 @@ import { BatchMerger } from '../batch/batch-merger.js'
 import { BatchReader, OperationKind } from '../batch/batch.js'
 import { isCorruption } from '../errors.js'
 
+/** Applied one after the other before the event loop goes on. */
+const appliedPerTurnBytes = 2 ** 20
+
 /** Collected before they are applied: the more, the more of them meet in the same page. */
 const collectedBytes = 8 * 2 ** 20
 
@@ -14,7 +17,7 @@ interface Commit {
 
 /**
  * Feeds the log's commits to the backend while a store is opened. Nothing is read or persisted
- * before the last of them, so many commits are merged and applied in key order.
+ * before the last of them, so many commits are merged and applied in key order where that pays.
  *
  * Operations on damaged pages are parked by `apply` (rule W10): their keys answer with the damage
  * until a repair. To know the commits concerned, those that were merged are then applied one by
@@ -25,6 +28,8 @@ export class Replay {
   /** Made when there is something to collect: most openings replay nothing. */
   #merger: BatchMerger | undefined
   #commits: Commit[] = []
+  /** Applied since the event loop went on. */
+  #appliedBytes = 0
 
   constructor(backend: Backend) {
     this.#backend = backend
@@ -32,6 +37,8 @@ export class Replay {
 
   /** Takes the next commit; its bytes are no longer needed when it is done. */
   add(bytes: Buffer, start: number, end: number, seq: number): void | Promise<void> {
+    if (!this.#backend.capabilities.prefersSortedWrites)
+      return this.#addInTurn(bytes, start, end, seq)
     const merger = (this.#merger ??= new BatchMerger(collectedBytes))
     const at = merger.add(bytes, start, end)
     if (at < 0) return this.#addAlone(merger, bytes, start, end, seq)
@@ -53,6 +60,24 @@ export class Replay {
     }
     merger.clear()
     this.#commits = []
+  }
+
+  /** Applies a commit at once, where order does not matter. */
+  #addInTurn(bytes: Buffer, start: number, end: number, seq: number): void | Promise<void> {
+    const backend = this.#backend
+    let isPrepared = false
+    try {
+      isPrepared = backend.tryPrepare(bytes, start, end)
+    } catch (error) {
+      if (!isCorruption(error)) throw error
+    }
+    // What is damaged or has to be loaded takes the other way.
+    if (!isPrepared) return this.#apply(bytes, start, end, seq)
+    backend.apply(bytes, start, end, seq)
+    this.#appliedBytes += end - start
+    if (this.#appliedBytes < appliedPerTurnBytes) return undefined
+    this.#appliedBytes = 0
+    return turn()
   }
 
   /** A commit for which there is no room yet, or that cannot be merged. */

@@ -6,12 +6,17 @@ import { Replay } from '../../dist/store/replay.js'
 
 /** A map that counts what is applied, and knows keys that cannot be prepared. */
 class MapBackend {
+  readonly capabilities: { readonly prefersSortedWrites: boolean }
   readonly entries = new Map<string, string>()
   readonly damaged = new Set<string>()
   readonly parked: number[] = []
   appliedSeq = 0
   operations = 0
   #isPrepared = false
+
+  constructor(prefersSortedWrites = true) {
+    this.capabilities = { prefersSortedWrites }
+  }
 
   tryPrepare(bytes: Buffer, start: number, end: number): boolean {
     for (const operation of operationsOf(bytes, start, end)) {
@@ -65,6 +70,22 @@ async function replay(backend: MapBackend, commits: readonly BatchOperation[][])
 }
 
 describe('a replay', () => {
+  test('applies commits as they are where sorting gains nothing', async () => {
+    const backend = new MapBackend(false)
+    backend.damaged.add('bad')
+    const clear: BatchOperation = { type: 'clear', range: {} }
+    await replay(backend, [
+      [put('a', '1'), put('a', '2')],
+      [put('bad', '1')],
+      [clear],
+      [put('b', '3')]
+    ])
+    expect(backend.operations).toBe(5)
+    expect(backend.parked).toEqual([2])
+    expect([...backend.entries]).toEqual([['b', '3']])
+    expect(backend.appliedSeq).toBe(4)
+  })
+
   test('applies many commits as one, each key once', async () => {
     const backend = new MapBackend()
     const commits = Array.from({ length: 5000 }, (_, i) => [

@@ -43,7 +43,8 @@ export class BtreeBackend implements Backend {
     syncCursor: true,
     syncWrite: true,
     bidirectionalCursor: true,
-    compactsPersisted: false
+    compactsPersisted: false,
+    prefersSortedWrites: true
   }
 
   /** Nothing is left for later: a persist does it all. */
