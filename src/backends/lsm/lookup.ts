@@ -19,11 +19,21 @@ export class Lookup {
   start = 0
   end = 0
 
-  /** After `notResident`: the block that a table has to load, where it is, and what it is. */
-  missingBlock = -1
+  /** After `notResident`, for the table that has to load it: kind, level, number and place. */
+  missingKind = 0
+  missingLevel = 0
+  missingBlock = 0
   missingUnits = 0
   missingBytes = 0
-  missingLevel = 0
+
+  /** Misses what another lookup is missing. */
+  miss(other: Lookup): void {
+    this.missingKind = other.missingKind
+    this.missingLevel = other.missingLevel
+    this.missingBlock = other.missingBlock
+    this.missingUnits = other.missingUnits
+    this.missingBytes = other.missingBytes
+  }
 
   get isDelete(): boolean {
     return this.kind === EntryKind.delete

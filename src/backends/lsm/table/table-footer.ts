@@ -12,7 +12,8 @@ import {
   footerMagic,
   formatVersion,
   maxIndexLevels,
-  maxKeyBytes
+  maxKeyBytes,
+  packedHeaderBytes
 } from './format.js'
 import { readHandle, writeHandle } from './table-output.js'
 import type { BlockHandle } from './table-output.js'
@@ -258,6 +259,9 @@ function checkFields(footer: SealedFooter, bytes: Buffer): string | undefined {
   const { root, blockCount, properties } = footer
   if (properties.bytes === 0) return 'it has no properties'
   if ((root.bytes === 0) !== (blockCount === 0)) return 'it has no root, or a root without blocks'
+  if (blockCount * (blockHeaderBytes + packedHeaderBytes) > contentBytes) {
+    return `it cannot have ${blockCount} blocks`
+  }
   if (root.bytes !== 0 && (root.block !== blockCount - 1 || indexLevels >= blockCount)) {
     return 'its root is not the last block'
   }

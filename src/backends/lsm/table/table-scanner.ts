@@ -1,5 +1,5 @@
 import { compareBytes } from '../../../base/bytes.js'
-import { KintsugiError } from '../../../errors.js'
+import type { KintsugiError } from '../../../errors.js'
 import type { Vfs } from '../../../vfs/vfs.js'
 import { EntryKind } from '../entry.js'
 import type { RangeTombstones } from '../range-tombstones.js'
@@ -158,8 +158,9 @@ export class TableScanner {
     this.keyEnd = decoder.keyBytes
     const handle = readHandle(decoder.bytes, decoder.start)
     const bytes = await this.#load(handle, BlockKind.versions)
-    const wrong = this.#list.begin(bytes)
+    const wrong = VersionList.check(bytes)
     if (wrong !== undefined) throw this.#corruption(handle, wrong)
+    this.#list.begin(bytes)
     this.#inList = true
     this.#list.next()
     return this.#take(this.#list)
@@ -185,13 +186,7 @@ export class TableScanner {
       throw this.#corruption(handle, 'something refers to it though the file is shorter')
     }
     const block = await this.#read(handle)
-    let packed: Buffer
-    try {
-      packed = openBlock(block, seal, handle, BlockKind.data, 0, footer)
-    } catch (error) {
-      if (!(error instanceof KintsugiError)) throw error
-      throw this.#corruption(handle, error.message, error)
-    }
+    const packed = openBlock(block, seal, handle, BlockKind.data, 0, footer, this.#fail)
     this.#decoder.begin(packed)
     return true
   }
@@ -221,7 +216,10 @@ export class TableScanner {
     })
   }
 
-  #corruption(handle: BlockHandle, reason: string, cause?: KintsugiError): KintsugiError {
+  readonly #fail = (handle: BlockHandle, reason: string, cause?: unknown): KintsugiError =>
+    this.#corruption(handle, reason, cause)
+
+  #corruption(handle: BlockHandle, reason: string, cause?: unknown): KintsugiError {
     const { separators, handles } = this.#blocks
     const index = handles.indexOf(handle)
     const low = index <= 0 ? this.meta.low : separators[index]

@@ -1,5 +1,6 @@
 import { decompressBlock } from '../../../codec/compression.js'
 import type { Checksum } from '../../../codec/checksum.js'
+import type { KintsugiError } from '../../../errors.js'
 import type { Vfs, VfsFile } from '../../../vfs/vfs.js'
 import { RangeTombstones } from '../range-tombstones.js'
 import type { TableMeta } from '../table-meta.js'
@@ -88,31 +89,31 @@ function maxContentBytes(kind: number, footer: SealedFooter): number {
   return kind === BlockKind.largeValue ? maxValueBytes : 2 ** 32
 }
 
-/** The contents of a block that was read. Throws CORRUPTION; the bounds are for its facts. */
+/** Makes the error for a damaged block. */
+export type BlockFailure = (handle: BlockHandle, reason: string, cause?: unknown) => KintsugiError
+
+/** The contents of a block that was read; throws what `fail` makes. */
 export function openBlock(
   block: Buffer,
   seal: BlockSeal,
   handle: BlockHandle,
   kind: number,
   level: number,
-  footer: SealedFooter
+  footer: SealedFooter,
+  fail: BlockFailure
 ): Buffer {
   const wrong =
     block.length === handle.bytes
       ? seal.check(block, handle.units, kind, level)
       : 'the file ends inside it'
-  if (wrong !== undefined) throw seal.corruption(handle.units, wrong)
+  if (wrong !== undefined) throw fail(handle, wrong)
   const rawBytes = block.readUInt32LE(BlockHeader.rawBytes)
-  if (rawBytes > maxContentBytes(kind, footer)) {
-    throw seal.corruption(handle.units, `it says it has ${rawBytes} bytes`)
-  }
+  if (rawBytes > maxContentBytes(kind, footer)) throw fail(handle, `it says ${rawBytes} bytes`)
   const compression = block[BlockHeader.compression]
-  const payload = block.subarray(blockHeaderBytes)
   try {
-    return decompressBlock(compression, payload, rawBytes)
+    return decompressBlock(compression, block.subarray(blockHeaderBytes), rawBytes)
   } catch (error) {
-    const reason = error instanceof Error ? error.message : 'it does not decompress'
-    throw seal.corruption(handle.units, reason, undefined, undefined, error)
+    throw fail(handle, error instanceof Error ? error.message : 'it does not decompress', error)
   }
 }
 
@@ -128,7 +129,9 @@ export function* blockSteps(
     throw seal.corruption(handle.units, 'something refers to it though the file is shorter')
   }
   const block = yield { position: handle.units * blockAlignment, length: handle.bytes }
-  return openBlock(block, seal, handle, kind, level, footer)
+  return openBlock(block, seal, handle, kind, level, footer, ({ units }, reason, cause) =>
+    seal.corruption(units, reason, undefined, undefined, cause)
+  )
 }
 
 export function* propertiesSteps(seal: BlockSeal, footer: SealedFooter): ReadSteps<TableMeta> {
@@ -184,7 +187,13 @@ export function* indexSteps(
 }
 
 /** The child that an index entry refers to. */
-function childOf({ kind, hasOlder, bytes, start, end }: BlockDecoder): BlockHandle | undefined {
+export function childOf({
+  kind,
+  hasOlder,
+  bytes,
+  start,
+  end
+}: BlockDecoder): BlockHandle | undefined {
   if (kind !== 1 || hasOlder || end - start !== handleBytes) return undefined
   return readHandle(bytes, start)
 }

@@ -14,10 +14,14 @@ export class VersionList {
   end = 0
   #next = 0
 
-  /** Begins with a block's contents; a message where they are no such list. */
-  begin(bytes: Buffer): string | undefined {
+  /** Begins with bytes that `check` found to be such a list. */
+  begin(bytes: Buffer): void {
     this.bytes = bytes
     this.#next = 0
+  }
+
+  /** What is wrong with the contents of a block, or undefined. */
+  static check(bytes: Buffer): string | undefined {
     let at = 0
     let last = Number.MAX_SAFE_INTEGER + 1
     while (at < bytes.length) {
