@@ -2,8 +2,8 @@
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number
-  /** Calls back once after `delayMs`; the timer never keeps the process alive. */
-  after(delayMs: number, callback: () => void): Timer
+  /** Calls back once after `delayMs`; the timer keeps the process alive only where it says so. */
+  after(delayMs: number, callback: () => void, keepsAlive?: boolean): Timer
 }
 
 export interface Timer {
@@ -12,9 +12,9 @@ export interface Timer {
 
 export const systemClock: Clock = {
   now: Date.now,
-  after(delayMs, callback) {
+  after(delayMs, callback, keepsAlive = false) {
     const handle = setTimeout(callback, delayMs)
-    handle.unref()
+    if (!keepsAlive) handle.unref()
     return { cancel: () => clearTimeout(handle) }
   }
 }

@@ -7,6 +7,7 @@ import {
   writePut,
   type BatchOperation
 } from '../batch/batch.js'
+import type { Timer } from '../base/clock.js'
 import { KintsugiError } from '../errors.js'
 import type { Durability } from '../options.js'
 import type { Staged } from '../wal/staging.js'
@@ -16,6 +17,9 @@ import { WaitingCommits, type WaitingCommit } from './waiting-commits.js'
 
 /** Why commits wait: too much is not persisted, or compactions lag behind. */
 export type HoldReason = 'dirty-bytes' | 'compaction' | 'slowdown'
+
+/** How often a process looks whether commits still keep it alive. */
+const aliveIntervalMs = 1000
 
 /**
  * The upper half of every write: encode into the log's staging memory and let the backend prepare
@@ -29,6 +33,7 @@ export class CommitQueue {
   readonly #stall: Stall
   #pumping = false
   readonly #holds = new Set<HoldReason>()
+  #alive: Timer | undefined
 
   constructor(parts: GroupWriterParts) {
     this.#parts = parts
@@ -137,12 +142,31 @@ export class CommitQueue {
   hold(reason: HoldReason, held: boolean): void {
     if (held) this.#holds.add(reason)
     else if (this.#holds.delete(reason)) this.#pump()
+    this.#stayAlive()
+  }
+
+  /** A process does not end while commits wait for work that alone would not keep it alive. */
+  #stayAlive(): void {
+    if (this.#holds.size === 0 || this.#waiting.size === 0) {
+      this.#alive?.cancel()
+      this.#alive = undefined
+      return
+    }
+    this.#alive ??= this.#parts.clock.after(
+      aliveIntervalMs,
+      () => {
+        this.#alive = undefined
+        this.#stayAlive()
+      },
+      true
+    )
   }
 
   /** Refuses every write from now on, those that wait included. */
   close(reason: KintsugiError): void {
     this.#writer.close(reason)
     this.#waiting.rejectAll(reason)
+    this.#stayAlive()
   }
 
   /** Operations may be objects of the caller whose fields answer differently each time. */
@@ -181,6 +205,7 @@ export class CommitQueue {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ payload, operations, durability, validate, resolve, reject })
       this.#pump()
+      if (this.#holds.size > 0) this.#stayAlive()
     })
   }
 

@@ -339,10 +339,12 @@ export class GroupWriter {
       commit.reject?.(error)
     }
     if (this.#head < this.#sequenced.length && this.#retryTimer === undefined) {
-      this.#retryTimer = this.#clock.after(retryDelayMs, () => {
+      const retry = (): void => {
         this.#retryTimer = undefined
         this.#flush()
-      })
+      }
+      // Callers wait for these commits.
+      this.#retryTimer = this.#clock.after(retryDelayMs, retry, true)
     }
     this.#onSettled()
   }

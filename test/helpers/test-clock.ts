@@ -1,9 +1,15 @@
 import type { Clock, Timer } from '../../dist/base/clock.js'
 
+interface TestTimer {
+  readonly dueMs: number
+  readonly callback: () => void
+  readonly keepsAlive: boolean
+}
+
 /** Time that stands still until a test moves it; timers fire in order and never by themselves. */
 export class TestClock implements Clock {
   #nowMs: number
-  #timers: { dueMs: number; callback: () => void }[] = []
+  #timers: TestTimer[] = []
 
   constructor(startMs = 1_700_000_000_000) {
     this.#nowMs = startMs
@@ -13,14 +19,19 @@ export class TestClock implements Clock {
     return this.#nowMs
   }
 
-  after(delayMs: number, callback: () => void): Timer {
-    const timer = { dueMs: this.#nowMs + Math.max(delayMs, 0), callback }
+  after(delayMs: number, callback: () => void, keepsAlive = false): Timer {
+    const timer = { dueMs: this.#nowMs + Math.max(delayMs, 0), callback, keepsAlive }
     this.#timers.push(timer)
     return {
       cancel: () => {
         this.#timers = this.#timers.filter((other) => other !== timer)
       }
     }
+  }
+
+  /** Timers that would keep a process from ending by itself. */
+  get keepingAlive(): number {
+    return this.#timers.filter(({ keepsAlive }) => keepsAlive).length
   }
 
   get pendingTimers(): number {
@@ -31,7 +42,7 @@ export class TestClock implements Clock {
   advance(byMs: number): void {
     const untilMs = this.#nowMs + byMs
     for (;;) {
-      let next: { dueMs: number; callback: () => void } | undefined
+      let next: TestTimer | undefined
       for (const timer of this.#timers) {
         if (timer.dueMs <= untilMs && (!next || timer.dueMs < next.dueMs)) next = timer
       }
