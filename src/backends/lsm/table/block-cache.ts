@@ -9,7 +9,7 @@ export interface FrameOwner {
   readonly largeAt: Map<number, LargeBlock>
   readonly level: number
   /** Called where the memory of its filter is needed for those of upper levels. */
-  dropFilter(): void
+  readonly dropFilter: () => void
 }
 
 /** The contents of a block that is no page. */

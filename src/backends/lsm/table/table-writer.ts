@@ -150,10 +150,7 @@ export class TableWriter {
     const lastKey = Buffer.from(builder.lastKey.subarray(0, builder.lastKeyBytes))
     if (builder.count > 0) this.#endBlock()
     const { root, levels, blockCount } = this.#index.finish(output)
-    const filter =
-      this.#filter.count === 0
-        ? noBlock
-        : output.append(BlockKind.filter, 0, this.#filter.finish(), false)
+    const filter = this.#appendFilter()
     const tombstones = this.#appendTombstones()
     const span = this.#span(lastKey)
     const properties = { ...span, job: { ...job, isLast } }
@@ -265,6 +262,11 @@ export class TableWriter {
     )
     this.#index.add(builder, units, bytes)
     builder.reset()
+  }
+
+  #appendFilter(): BlockHandle {
+    const bytes = this.#filter.count === 0 ? undefined : this.#filter.finish()
+    return bytes === undefined ? noBlock : this.#output.append(BlockKind.filter, 0, bytes, false)
   }
 
   #appendTombstones(): BlockHandle {
