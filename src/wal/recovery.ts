@@ -89,7 +89,7 @@ export async function recoverLog(context: LogContext, input: RecoveryInput): Pro
     const opened = { segment, epoch: epoch - 1, syncedSeq: walk.provenSeq, cleanMark }
     return { log: undefined, report: report(0, walk.lastSeq), opened }
   }
-  const stock = makeStock(context, directory, witness.floor.segment, !clean)
+  const stock = makeStock(context, directory, witness.floor.segment)
   const live = walk.chain.map(liveSegment)
   const from = clean ? walk.end : walk.proven
   const writer = new LogWriter(context, stock, epoch, from, live)
@@ -132,13 +132,10 @@ function isAtCleanMark(walk: LogWalk, { cleanMark, durableSeq, syncedSeq }: LogW
 /**
  * Files that cannot be part of any log may be reused at once. A segment that merely is not reached
  * may be what the next crash would have to read: the one that replaced it is not proven durable.
+ * Nothing is believed of their contents or size: a clean close leaves no spares, so they are of a
+ * process that died, perhaps after a sync of theirs had failed (rule F1).
  */
-function makeStock(
-  context: LogContext,
-  directory: SegmentDirectory,
-  floor: number,
-  distrustsSpares: boolean
-): SegmentStock {
+function makeStock(context: LogContext, directory: SegmentDirectory, floor: number): SegmentStock {
   const spares = directory.entries.filter(({ number, header }) => !header || number < floor)
   return new SegmentStock(
     context.vfs,
@@ -146,7 +143,7 @@ function makeStock(
     context.options.segmentBytes,
     directory.highestNumber + 1,
     spares.map(({ path }) => path),
-    distrustsSpares
+    true
   )
 }
 

@@ -86,6 +86,30 @@ describe('a failed sync or write (rules F1 to F3)', () => {
     expect(touched).not.toContain('/wal/000000000001.wal')
   })
 
+  // An opening after a clean close prepared a segment in the background; that failed to sync, and the
+  // process was killed before it wrote anything. The next opening found the clean mark still true, and
+  // took the file at the size it had in the page cache.
+  it('of a file that was never used is remembered by no opening, so none believes it', async () => {
+    const vfs = new MemVfs()
+    const log = await newLog(vfs)
+    commit(log)
+    let cleanMark: CleanMark | undefined
+    await log.close({ clean: true, stated: async (mark) => void (cleanMark = mark) })
+    const names = vfs.readdirSync('/wal')
+    const faults = new FaultVfs(vfs, [
+      { operation: 'datasync', nth: 1, times: 0, fault: { kind: 'error', errno: 'EIO' } }
+    ])
+    await openLog(faults, { cleanMark })
+    while (faults.faults.fired.length === 0) await new Promise((done) => setImmediate(done))
+    const killed = vfs.killClone()
+    expect(killed.readdirSync('/wal').length).toBeGreaterThan(names.length)
+    const again = await openLog(killed, { cleanMark })
+    expect(again.report.clean).toBe(true)
+    commit(again.log!)
+    await again.log!.sync()
+    expect(await survivors(killed, { cleanMark })).toEqual(upTo(2))
+  })
+
   it('fails with an unknown outcome when no new segment can be had, and goes on once it can', async () => {
     const { vfs, log } = await withPlan([
       {
