@@ -48,7 +48,7 @@ type FileClass =
  * | obsolete table | kept: the backend retires it with an edit of its own |
  * | retired table | removed |
  * | temporary of this or an earlier epoch | removed: its job has ended |
- * | output of a job that was never installed, its inputs all live | removed |
+ * | output of a job that was never installed, its inputs all live, or replaced since | removed |
  * | output of a flush that was never installed, all of it behind `durableSeq` | removed |
  * | anything else | moved to quarantine |
  *
@@ -141,7 +141,8 @@ async function classifyOrphan(
       ? { kind: 'removable', why: 'a flush that was not installed wrote it; the log has it all' }
       : { kind: 'unexplained', why: 'the manifest has no such table, and the log may lack it' }
   }
-  return inputs.every((input) => version.table(input))
+  const isKnown = (input: number) => version.table(input) ?? version.leftover(input)
+  return inputs.every(isKnown)
     ? { kind: 'removable', why: 'a compaction that was not installed wrote it' }
     : { kind: 'unexplained', why: 'the manifest has neither it nor all that it was made from' }
 }
