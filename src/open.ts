@@ -55,13 +55,22 @@ export async function open<const O extends OpenOptions = Record<never, never>>(
 
 const worldNames = ['native', 'vfs', 'clock', 'random'] as const
 const openOptionNames = [...optionNames, 'backend', ...worldNames] as const
-const repairOptionNames = ['dryRun', 'profile', 'signal', 'onProgress', ...worldNames] as const
+const repairFlags = ['dryRun', 'rebuildManifest'] as const
+const repairOptionNames = [
+  ...repairFlags,
+  'profile',
+  'signal',
+  'onProgress',
+  ...worldNames
+] as const
 
 /** How to repair. */
 export interface RepairOptions
   extends Pick<OpenOptions, 'profile' | 'native' | 'vfs' | 'clock' | 'random'>, WorkOptions {
   /** Find out what a repair would save and lose, and change nothing. Default false. */
   readonly dryRun?: boolean
+  /** LSM: find out from the tables what the manifest has to say, also where it is whole. */
+  readonly rebuildManifest?: boolean
 }
 
 /**
@@ -71,16 +80,18 @@ export interface RepairOptions
  */
 export async function repair(path: string, options: RepairOptions = {}): Promise<RepairReport> {
   checkOptionNames(options, repairOptionNames)
-  const { dryRun = false, signal, onProgress, ...rest } = options
+  const { dryRun = false, rebuildManifest = false, signal, onProgress, ...rest } = options
   const request = requestOf(path, { ...rest, createIfMissing: false })
-  if (typeof dryRun !== 'boolean') {
-    throw invalidOption('dryRun', `${describe(dryRun)} was given, allowed is true or false`)
+  for (const name of repairFlags) {
+    const value: unknown = options[name]
+    if (value === undefined || typeof value === 'boolean') continue
+    throw invalidOption(name, `${describe(value)} was given, allowed is true or false`)
   }
-  return repairStore(request, dryRun, progressOf({ signal, onProgress }))
+  return repairStore(request, { dryRun, rebuildManifest }, progressOf({ signal, onProgress }))
 }
 
 /** Checks path and options, and fills in what the real world has. */
-function requestOf(path: string, given: OpenOptions): OpenRequest {
+export function requestOf(path: string, given: OpenOptions): OpenRequest {
   if (typeof path !== 'string' || path === '') {
     throw new KintsugiError(
       'KINTSUGI_INVALID_ARGUMENT',

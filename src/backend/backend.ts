@@ -239,6 +239,15 @@ export interface BackendKind {
    * kind into the context's directory. Never changes the source.
    */
   salvage(source: string, context: BackendContext, progress: Progress): Promise<SalvageReport>
+  /**
+   * The same, believing the tables alone and not the manifest that lists them; absent where there is
+   * no such list.
+   */
+  rebuildManifest?(
+    source: string,
+    context: BackendContext,
+    progress: Progress
+  ): Promise<SalvageReport>
 }
 
 export interface SalvageReport {

@@ -9,6 +9,7 @@ import { getCommand } from './commands/get.js'
 import { importCommand } from './commands/import.js'
 import { initCommand } from './commands/init.js'
 import { putCommand } from './commands/put.js'
+import { rebuildManifestCommand } from './commands/rebuild-manifest.js'
 import { repairCommand } from './commands/repair.js'
 import { scanCommand } from './commands/scan.js'
 import { statsCommand } from './commands/stats.js'
@@ -49,6 +50,7 @@ ${exitCodeHelp}`
     flushCommand,
     compactCommand,
     repairCommand,
+    rebuildManifestCommand,
     benchmarkCommand
   ]
   for (const make of commands) program.addCommand(make(host))

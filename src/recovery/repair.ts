@@ -52,6 +52,14 @@ export interface RepairReport {
   readonly quarantine: string | undefined
 }
 
+/** How a repair goes about it. */
+export interface RepairPlan {
+  /** Find out what it would save and lose, and change nothing. */
+  readonly dryRun: boolean
+  /** Believe the tables and not the manifest, damaged or not. */
+  readonly rebuildManifest: boolean
+}
+
 /**
  * Offline repair. Reads what proves itself of a damaged store into a new data directory, replays
  * the log over it, checks the result, and only then lets the identity slots name it (rule S4). The
@@ -59,14 +67,14 @@ export interface RepairReport {
  */
 export async function repairStore(
   request: OpenRequest,
-  dryRun: boolean,
+  plan: RepairPlan,
   progress: Progress
 ): Promise<RepairReport> {
   // Before the lock, which would create a directory where there is none.
   admit(request)
   return withLock(request, async (opening) => {
     try {
-      return await new Repair(opening, dryRun, progress).run()
+      return await new Repair(opening, plan, progress).run()
     } finally {
       opening.lock.release()
     }
@@ -82,7 +90,7 @@ class Repair {
 
   constructor(
     opening: Opening,
-    private readonly dryRun: boolean,
+    private readonly plan: RepairPlan,
     private readonly progress: Progress
   ) {
     const { vfs, path, checksum } = opening
@@ -92,7 +100,7 @@ class Repair {
     this.#identityFile = new IdentityFile(vfs, path, checksum, loaded)
     const options = {
       ...opening.options,
-      readOnly: dryRun,
+      readOnly: plan.dryRun,
       walRecoveryMode: 'skip-any' as const
     }
     this.#opening = { ...opening, options }
@@ -109,11 +117,13 @@ class Repair {
 
   async #run(): Promise<RepairReport> {
     const { path } = this.#opening
+    const { dryRun, rebuildManifest } = this.plan
     const kind = await this.#opening.loadBackend(this.#identity.backend)
+    if (rebuildManifest && kind.rebuildManifest === undefined) throw noManifest(path, kind)
     const source = dataDirectory(path, this.#identity)
     const findings = await this.#examine(kind, source)
-    const rebuilt = findings.some(({ severity }) => severity === 'error')
-    if (!this.dryRun) await this.#identityFile.confirm()
+    const rebuilt = rebuildManifest || findings.some(({ severity }) => severity === 'error')
+    if (!dryRun) await this.#identityFile.confirm()
     const salvage = rebuilt ? await this.#salvage(kind, source) : undefined
     const recovered = await recover(
       this.#opening,
@@ -123,7 +133,7 @@ class Repair {
     const quarantine = await this.#conclude(recovered, rebuilt ? source : undefined)
     const report: RepairReport = {
       path,
-      dryRun: this.dryRun,
+      dryRun,
       findings: [...findings, ...(salvage?.findings ?? [])],
       rebuilt,
       entries: recovered.backend.stats()['entries'] ?? 0,
@@ -132,7 +142,7 @@ class Repair {
       lostCommits: recovered.report.dropped,
       quarantine
     }
-    if (!this.dryRun) await this.#keepReport(report)
+    if (!dryRun) await this.#keepReport(report)
     return report
   }
 
@@ -168,7 +178,9 @@ class Repair {
     const { epoch, format } = this.#identity
     const opening = { ...this.#opening, options: { ...this.#opening.options, readOnly: false } }
     const context = contextOf(opening, this.#target, this.#storeId, epoch + 1, format)
-    return kind.salvage(source, context, this.progress)
+    return this.plan.rebuildManifest && kind.rebuildManifest !== undefined
+      ? kind.rebuildManifest(source, context, this.progress)
+      : kind.salvage(source, context, this.progress)
   }
 
   /** Removes what a repair that failed has built: nothing names it. */
@@ -269,6 +281,14 @@ class Repair {
   get #storeId(): Buffer {
     return Buffer.from(this.#identity.storeId, 'hex')
   }
+}
+
+function noManifest(path: string, { name }: BackendKind): KintsugiError {
+  return new KintsugiError(
+    'KINTSUGI_NOT_SUPPORTED',
+    `the store in ${path} has backend '${name}', which keeps no manifest; repair it instead`,
+    { path }
+  )
 }
 
 function finding(message: string, path: string): Finding {

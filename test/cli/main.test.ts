@@ -14,7 +14,7 @@ import {
 
 const commands =
   'init import export get put del scan count stats validate validate-wal flush compact repair ' +
-  'benchmark'
+  'rebuild-manifest benchmark'
 
 test('every command explains itself with examples', async () => {
   const { stdout } = await kintsugi(['--help'])

@@ -92,7 +92,8 @@ describe('options of a repair', () => {
     for (const [wrong, text] of [
       [{ dryrun: true }, "did you mean 'dryRun'"],
       [{ readOnly: true }, 'known are dryRun'],
-      [{ dryRun: 'yes' }, 'true or false']
+      [{ dryRun: 'yes' }, 'true or false'],
+      [{ rebuildManifest: 1 }, 'true or false']
     ] as const) {
       const options = { ...deterministic(vfs), ...wrong } as never
       await expect(repair(storePath, options)).rejects.toMatchObject({

@@ -48,25 +48,27 @@ describe('a profile', () => {
   })
 
   it('makes a new store in its format, and leaves a store that is there in its own', async () => {
-    const { store, vfs } = await stores.memory({ pageBytes: 8192 })
+    const { store, vfs } = await stores.memory({ backend: 'btree', pageBytes: 8192 })
     for (let i = 0; i < 100; i++) await store.put(`k${i}`, Buffer.alloc(300, i))
     await store.close()
     const { store: again } = await stores.memory({
       vfs,
+      backend: 'btree',
       pageBytes: undefined as never,
       profile: 'low-memory'
     })
     expect(again.getSync('k7')).toEqual(Buffer.alloc(300, 7))
     await again.put('more', 'of it')
     await again.close()
-    const error = await failure(() => stores.memory({ vfs, pageBytes: 4096 }))
+    const error = await failure(() => stores.memory({ vfs, backend: 'btree', pageBytes: 4096 }))
     expect([error.code, error.facts.option]).toEqual(['KINTSUGI_BACKEND_MISMATCH', 'pageBytes'])
 
     const { store: fresh, vfs: other } = await stores.memory({
+      backend: 'btree',
       pageBytes: undefined as never,
       profile: 'low-memory'
     })
     await fresh.close()
-    await stores.memory({ vfs: other, pageBytes: 4096 })
+    await stores.memory({ vfs: other, backend: 'btree', pageBytes: 4096 })
   })
 })

@@ -6,7 +6,7 @@ import type { RepairReport } from '../../recovery/repair.js'
 import { exitCodes } from '../exit-codes.js'
 import { findingJson, findingsText } from '../findings-report.js'
 import { profileOf } from '../store-access.js'
-import { formatDuration, formatNumber, plural } from '../output.js'
+import { formatDuration, formatNumber, plural, type Style } from '../output.js'
 import type { Host, Session } from '../session.js'
 
 interface RepairOptions {
@@ -30,32 +30,42 @@ Ends with 3 when anything could not be saved, with 0 otherwise.`
     )
     .action(
       host.action<RepairOptions>(async (session, [path], { dryRun = false }) => {
-        const progress = session.progress(dryRun ? 'repair (dry run)' : 'repair')
-        const report = await repair(path, {
-          dryRun,
-          ...profileOf(session),
-          signal: session.signal,
-          onProgress: (done, total, unit) =>
-            progress.update({ done, unit, fraction: total > 0 ? done / total : undefined })
-        }).finally(() => progress.end())
+        const { report, elapsedMs } = await runRepair(session, path, { dryRun })
         await session.out.result(
           () => reportJson(report),
-          () => reportText(report, session, progress.elapsedMs)
+          () => reportText(report, session, elapsedMs)
         )
         return hasLoss(report) || (dryRun && !isHealthy(report)) ? exitCodes.damage : undefined
       })
     )
 }
 
+/** Repairs with a progress report. */
+export async function runRepair(
+  session: Session,
+  path: string,
+  options: { readonly dryRun: boolean; readonly rebuildManifest?: boolean }
+): Promise<{ report: RepairReport; elapsedMs: number }> {
+  const progress = session.progress(options.dryRun ? 'repair (dry run)' : 'repair')
+  const report = await repair(path, {
+    ...options,
+    ...profileOf(session),
+    signal: session.signal,
+    onProgress: (done, total, unit) =>
+      progress.update({ done, unit, fraction: total > 0 ? done / total : undefined })
+  }).finally(() => progress.end())
+  return { report, elapsedMs: progress.elapsedMs }
+}
+
 function isHealthy({ findings, rebuilt }: RepairReport): boolean {
   return !rebuilt && findings.every(({ severity }) => severity !== 'error')
 }
 
-function hasLoss({ lost, possiblyStale, lostCommits }: RepairReport): boolean {
+export function hasLoss({ lost, possiblyStale, lostCommits }: RepairReport): boolean {
   return lost.length + possiblyStale.length + lostCommits.length > 0
 }
 
-function reportJson(report: RepairReport): Record<string, unknown> {
+export function reportJson(report: RepairReport): Record<string, unknown> {
   return {
     ...report,
     healthy: isHealthy(report) && !hasLoss(report),
@@ -75,14 +85,24 @@ function rangeJson({ lowKey, highKey, reason }: DamagedRange): Record<string, un
 }
 
 function reportText(report: RepairReport, { style }: Session, elapsedMs: number): string {
-  const { path, dryRun, findings, entries, lost, possiblyStale, lostCommits } = report
+  const { path, findings } = report
   const took = style.faint(`(${formatDuration(elapsedMs)})`)
   if (isHealthy(report) && !hasLoss(report)) {
     return `${style.good('ok')} ${path} is not damaged; nothing to repair ${took}`
   }
+  return [findingsText(findings, style).trimEnd(), ...outcomeLines(report, style, took)].join('\n')
+}
+
+/** What was or would be saved and lost, and what to do next. */
+export function outcomeLines(
+  report: RepairReport,
+  style: Style,
+  took: string,
+  command = 'repair'
+): string[] {
+  const { path, dryRun, entries, lost, possiblyStale, lostCommits } = report
   const saved = dryRun ? 'could be saved' : 'saved'
   const lines = [
-    findingsText(findings, style).trimEnd(),
     `${style.strong(plural(entries, 'entry', 'entries'))} ${saved} ${took}`,
     ...lost.map((range) => `${style.bad('lost')} ${rangeText(range)}`),
     ...possiblyStale.map((range) => `${style.warn('possibly out of date')} ${rangeText(range)}`),
@@ -93,8 +113,8 @@ function reportText(report: RepairReport, { style }: Session, elapsedMs: number)
   ]
   if (!hasLoss(report)) lines.push(`${style.good('ok')} nothing is lost`)
   if (report.quarantine !== undefined) lines.push(`damaged files are kept in ${report.quarantine}`)
-  lines.push(dryRun ? `next: kintsugi repair ${path}` : `next: kintsugi validate ${path}`)
-  return lines.join('\n')
+  lines.push(`next: kintsugi ${dryRun ? command : 'validate'} ${path}`)
+  return lines
 }
 
 function rangeText({ lowKey, highKey, reason }: DamagedRange): string {
