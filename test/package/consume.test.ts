@@ -132,6 +132,8 @@ describe('the package', () => {
     expect(packed).toContain('dist/index.js')
     expect(packed).toContain('dist/index.d.ts')
     expect(packed).toContain('dist/cli/main.js')
+    // Reached by its URL only, so nothing that imports it would miss it.
+    expect(packed).toContain('dist/backends/lsm/jobs/worker.js')
   })
 
   it('waits for nothing at the top level, so that CommonJS can require it', () => {

@@ -9,18 +9,23 @@ import type { RateLimiter } from './rate-limiter.js'
 import { withOwnKeys } from './worker-message.js'
 import type { JobAnswer, JobRequest, WorkerStart } from './worker-message.js'
 
+const ownEntry = new URL('./worker.js', import.meta.url)
+
 /**
  * Runs jobs in worker threads, so that the event loop never merges. A thread takes one job at a
  * time; threads are started when they are needed, kept for the next job, and replaced when they die.
  */
 export class WorkerRunner implements JobRunner {
+  readonly #entry: URL
   readonly #start: WorkerStart
   readonly #idle: JobThread[] = []
   readonly #threads = new Set<JobThread>()
   readonly #running = new Set<Promise<JobResult>>()
   #isClosed = false
 
-  constructor(vfs: VfsSpec, limiter: RateLimiter) {
+  /** `entry` is for tests of what a thread may do wrong. */
+  constructor(vfs: VfsSpec, limiter: RateLimiter, entry = ownEntry) {
+    this.#entry = entry
     this.#start = { vfs, rate: limiter.memory }
   }
 
@@ -50,7 +55,7 @@ export class WorkerRunner implements JobRunner {
       if (thread.isAlive) return thread
       this.#threads.delete(thread)
     }
-    const thread = new JobThread(this.#start)
+    const thread = new JobThread(this.#entry, this.#start)
     this.#threads.add(thread)
     return thread
   }
@@ -63,9 +68,9 @@ class JobThread {
   #settle: ((answer: JobAnswer | Error) => void) | undefined
   #failure: Error | undefined
 
-  constructor(start: WorkerStart) {
+  constructor(entry: URL, start: WorkerStart) {
     // Flags of the main thread may be of no use to a worker, and would then keep it from starting.
-    this.#worker = new Worker(new URL('./worker.js', import.meta.url), {
+    this.#worker = new Worker(entry, {
       workerData: start,
       execArgv: [],
       name: 'kintsugi-job'
