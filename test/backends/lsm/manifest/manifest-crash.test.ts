@@ -103,20 +103,20 @@ describe('a power cut at any moment', () => {
   it.each([1, 2, 3, 4])(
     'leaves acknowledged edits, in order, and their tables (history %i)',
     async (seed) => {
-      const report = await explore(seed, 60, { everyNth: 5 })
-      expect(report.states).toBeGreaterThan(200)
+      const report = await explore(seed, 60, { everyNth: 9 })
+      expect(report.states).toBeGreaterThan(100)
     }
   )
 
   it.each([11, 12, 13])('the same while threads and loop interleave (history %i)', async (seed) => {
     const scheduler = (random: SeededRandom) => new SeededScheduler(random)
-    const report = await explore(seed, 60, { scheduler, everyNth: 5 })
-    expect(report.states).toBeGreaterThan(200)
+    const report = await explore(seed, 60, { scheduler, everyNth: 9 })
+    expect(report.states).toBeGreaterThan(100)
   })
 
   it.each([21, 22, 23, 24, 25, 26])('the same when operations fail (history %i)', async (seed) => {
-    const report = await explore(seed, 70, { everyNth: 5 }, true)
-    expect(report.states).toBeGreaterThan(200)
+    const report = await explore(seed, 70, { everyNth: 9 }, true)
+    expect(report.states).toBeGreaterThan(100)
   })
 
   it.each([31, 32])('the same when opening is interrupted (history %i)', async (seed) => {
