@@ -19,7 +19,7 @@ const step = fc.oneof(
     weight: 6,
     arbitrary: fc.record({
       kind: fc.constant('batch' as const),
-      operations: fc.array(operation, { minLength: 1, maxLength: 12 }),
+      operations: fc.array(operation, { minLength: 1, maxLength: 12, size: 'max' }),
       isPart: fc.boolean()
     })
   },
@@ -54,7 +54,7 @@ describe('a memtable', () => {
     ['the largest numbers', strong, 2 ** 53 - 1000]
   ])('shows every view its state, by key and in order: %s', (_, keyHash, firstSeq) => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 24 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 30, size: 'max' }), (steps) => {
         const model = new Model(keyHash, firstSeq)
         for (const one of steps) {
           if (one.kind === 'batch') model.apply(one.operations, one.isPart)
@@ -72,7 +72,9 @@ describe('a memtable', () => {
   test('says that it is full before it is, whatever comes', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.array(operation, { minLength: 1, maxLength: 60 }), { maxLength: 40 }),
+        fc.array(fc.array(operation, { minLength: 1, maxLength: 40, size: 'max' }), {
+          maxLength: 40
+        }),
         fc.boolean(),
         (batches, hasView) => {
           const model = new Model(strong, 1, 4096)
@@ -119,6 +121,25 @@ describe('a memtable', () => {
     applyTo(memtable, [put('key', 'a value that does not fit there')], 5, 3)
     expect(memtable.entries).toBe(2)
     expect(valueIn(memtable, 'key', 4)).toEqual(Buffer.from('third value'))
+  })
+
+  test('overwrites what a part of the same commit wrote, whoever looks on', () => {
+    const memtable = new Memtable(new ArenaPool(64 * 1024).take(0, 0), strong)
+    applyTo(memtable, [put('key', 'one')], 5, 9)
+    applyTo(memtable, [put('key', 'a longer one')], 5, 9)
+    expect(memtable.entries).toBe(1)
+    expect(valueIn(memtable, 'key', 5)).toEqual(Buffer.from('a longer one'))
+  })
+
+  test('writes nothing twice where a batch removes a range', () => {
+    const writes = [put('key', Buffer.alloc(5000)), put('key', 'x'), put('other', 'y')]
+    const plain = new Memtable(new ArenaPool(64 * 1024).take(0, 0), strong)
+    applyTo(plain, writes, 1)
+    const range = { gte: Buffer.from('a'), lt: Buffer.from('b') }
+    const memtable = new Memtable(new ArenaPool(64 * 1024).take(0, 0), strong)
+    applyTo(memtable, [...writes, { type: 'clear', range }], 1)
+    expect(memtable.usedBytes - plain.usedBytes).toBeLessThan(10)
+    expect(valueIn(memtable, 'key')).toEqual(Buffer.from('x'))
   })
 
   test('takes the empty key, the longest keys and large values', () => {
@@ -188,7 +209,11 @@ describe('a memtable', () => {
 })
 
 describe('a cursor', () => {
-  const entries = fc.array(fc.constantFrom(...universe), { minLength: 1, maxLength: 60 })
+  const entries = fc.array(fc.constantFrom(...universe), {
+    minLength: 1,
+    maxLength: 60,
+    size: 'max'
+  })
 
   test('seeks to the first key at or behind any key, in both directions', () => {
     fc.assert(
@@ -274,6 +299,9 @@ describe('the order of keys', () => {
     fc.uint8Array({ maxLength: 12 }),
     fc.nat({ max: 400 }).map((length) => Buffer.alloc(length, 0)),
     fc.nat({ max: 400 }).map((length) => Buffer.alloc(length, 'a')),
+    fc
+      .array(fc.constantFrom(0, 97, 98), { minLength: 3, maxLength: 8, size: 'max' })
+      .map((bytes) => Buffer.from(bytes)),
     fc.nat({ max: 9999 }).map((i) => Buffer.from(`a common beginning ${i}`)),
     fc.tuple(fc.nat({ max: 255 }), fc.nat({ max: 90 })).map(([byte, at]) => {
       const key = Buffer.alloc(100, 'same')
@@ -284,28 +312,34 @@ describe('the order of keys', () => {
 
   test('is that of bytes, whatever the keys have in common', () => {
     fc.assert(
-      fc.property(fc.array(deep, { maxLength: 300 }), fc.nat({ max: 300 }), (keys, split) => {
-        const memtable = new Memtable(new ArenaPool(2 ** 20).take(0, 0), strong)
-        let seq = 0
-        for (const key of keys) {
-          applyTo(memtable, [put(Buffer.from(key), 'v')], ++seq)
-          if (seq === split) memtable.order(newestSeq)
+      fc.property(
+        fc.array(deep, { maxLength: 300, size: 'max' }),
+        fc.nat({ max: 300 }),
+        (keys, split) => {
+          const memtable = new Memtable(new ArenaPool(2 ** 20).take(0, 0), strong)
+          let seq = 0
+          for (const key of keys) {
+            applyTo(memtable, [put(Buffer.from(key), 'v')], ++seq)
+            if (seq === split) memtable.order(newestSeq)
+          }
+          const expected = [...new Set(keys.map((key) => Buffer.from(key).toString('latin1')))]
+          expected.sort((a, b) =>
+            Buffer.compare(Buffer.from(a, 'latin1'), Buffer.from(b, 'latin1'))
+          )
+          const shown: string[] = []
+          const cursor = memtable.cursor()
+          for (let more = cursor.seek(undefined, false); more; more = cursor.next()) {
+            shown.push(cursor.memory.u8.toString('latin1', cursor.keyStart, cursor.keyEnd))
+          }
+          expect(shown).toEqual(expected)
+          const sorted = new SortedMemtable(memtable.freeze())
+          const flushed: string[] = []
+          while (sorted.next()) {
+            flushed.push(sorted.memory.u8.toString('latin1', sorted.keyStart, sorted.keyEnd))
+          }
+          expect(flushed).toEqual(expected)
         }
-        const expected = [...new Set(keys.map((key) => Buffer.from(key).toString('latin1')))]
-        expected.sort((a, b) => Buffer.compare(Buffer.from(a, 'latin1'), Buffer.from(b, 'latin1')))
-        const shown: string[] = []
-        const cursor = memtable.cursor()
-        for (let more = cursor.seek(undefined, false); more; more = cursor.next()) {
-          shown.push(cursor.memory.u8.toString('latin1', cursor.keyStart, cursor.keyEnd))
-        }
-        expect(shown).toEqual(expected)
-        const sorted = new SortedMemtable(memtable.freeze())
-        const flushed: string[] = []
-        while (sorted.next()) {
-          flushed.push(sorted.memory.u8.toString('latin1', sorted.keyStart, sorted.keyEnd))
-        }
-        expect(flushed).toEqual(expected)
-      }),
+      ),
       { numRuns: 120 }
     )
   })

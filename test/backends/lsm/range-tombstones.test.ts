@@ -18,7 +18,7 @@ const removed: fc.Arbitrary<Removed> = fc.record({
   high: fc.option(key, { nil: undefined, freq: 6 }),
   seq
 })
-const list = fc.array(removed, { maxLength: 14 })
+const list = fc.array(removed, { maxLength: 14, size: 'max' })
 const views = fc
   .uniqueArray(fc.integer({ min: 0, max: 13 }), { maxLength: 4 })
   .map((seqs) => seqs.toSorted((a, b) => a - b))
@@ -124,6 +124,28 @@ describe('range tombstones', () => {
         expect(merged.spans()).toEqual(setOf(all).spans())
       }),
       { numRuns: 300 }
+    )
+  })
+
+  test('of many ranges at once keep the newest of each key', () => {
+    const many = fc.array(removed, { maxLength: 200, size: 'max' })
+    fc.assert(
+      fc.property(many, list, fc.nat({ max: 12 }), (all, older, viewSeq) => {
+        const set = RangeTombstones.newestOf(all)
+        expectSame(set, (probe, maxSeq) => {
+          const last = naiveSeq(all, probe, newest)
+          return last <= maxSeq ? last : 0
+        })
+        const later = all.map((range) => ({ ...range, seq: 13 }))
+        const both = setOf(older).with(RangeTombstones.newestOf(later), viewSeq)
+        expectWellFormed(both)
+        for (const probe of probes) {
+          for (const view of [...Array(viewSeq + 1).keys(), newest]) {
+            expect(seqAt(both, probe, view)).toBe(naiveSeq([...older, ...later], probe, view))
+          }
+        }
+      }),
+      { numRuns: 60 }
     )
   })
 
