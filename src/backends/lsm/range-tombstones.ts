@@ -292,11 +292,9 @@ function addToSpan(
 }
 
 function withSeq(seqs: readonly number[], seq: number, newestViewSeq: number): readonly number[] {
-  if (seqs.includes(seq)) return seqs
-  const rest = seqs.filter((other) => other > seq || other <= newestViewSeq)
-  const at = rest.findIndex((other) => other < seq)
-  rest.splice(at < 0 ? rest.length : at, 0, seq)
-  return rest
+  if (seqs[0] === seq) return seqs
+  if (seqs[0] > seq) return union(seqs, [seq], newestViewSeq)
+  return [seq, ...seqs.filter((other) => other <= newestViewSeq)]
 }
 
 function mergeTwo(a: TombstoneSpan[], b: TombstoneSpan[], newestViewSeq: number): TombstoneSpan[] {
