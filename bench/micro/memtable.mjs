@@ -74,7 +74,7 @@ for (let round = 0; round < rounds; round++) {
   report(round === 0 ? 'put, new arena' : 'put', count, startMs)
   if (round === rounds - 1) {
     startMs = cpuMs()
-    fill(memtable, 1000, 0)
+    fill(memtable, memtable.maxSeq + 1, 0)
     report('overwrite in place', count, startMs)
     const lookup = new Lookup()
     const copies = new CopyPool()
