@@ -3,7 +3,8 @@ import { KintsugiError } from '../errors.js'
 
 /** The one place that names all backends; each is loaded when a store needs it. */
 const loaders = {
-  btree: async (): Promise<BackendKind> => (await import('./btree/btree-kind.js')).btreeKind
+  btree: async (): Promise<BackendKind> => (await import('./btree/btree-kind.js')).btreeKind,
+  lsm: async (): Promise<BackendKind> => (await import('./lsm/lsm-kind.js')).lsmKind
 }
 
 export type BackendName = keyof typeof loaders

@@ -92,6 +92,10 @@ export class Table implements FrameOwner {
     return this.#footer !== undefined
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
   /** Root block and number of index levels, for cursors; the table is open. */
   get root(): BlockHandle {
     return this.#footer!.root

@@ -1,0 +1,246 @@
+import type {
+  Backend,
+  BackendCapabilities,
+  BackendContext,
+  DamagedRange,
+  Finding,
+  Pressure,
+  Progress,
+  ReadView,
+  VerifyLevel
+} from '../../backend/backend.js'
+import type { ByteRange } from '../../batch/batch.js'
+import { checkTables } from './check/check-tables.js'
+import { compactionHost } from './compaction-host.js'
+import { Compactor, type CompactorOptions } from './compaction/compactor.js'
+import { compressionOf, Flusher } from './flusher.js'
+import { Installer } from './installer.js'
+import { InlineRunner } from './jobs/inline-runner.js'
+import type { JobRunner } from './jobs/job-runner.js'
+import { RateLimiter } from './jobs/rate-limiter.js'
+import { WorkerRunner } from './jobs/worker-runner.js'
+import { newestSeq } from './entry.js'
+import { KeyHash } from './key-hash.js'
+import { spanOf } from './key-span.js'
+import { LsmState } from './lsm-state.js'
+import type { Manifest } from './manifest/manifest.js'
+import type { TableFiles } from './manifest/table-files.js'
+import { MemtableList } from './memtable-list.js'
+import { LsmView } from './read/lsm-view.js'
+import { estimateSize } from './size-estimate.js'
+import { cacheStats, levelStats } from './stats.js'
+
+/** A persist begins before the memtable is full, so that writes go on in a new one meanwhile. */
+const persistShare = 0.9
+/** So many memtables' worth of writes may wait to become tables. */
+const maxWaitingMemtables = 3
+
+/** What an opening has found beside the manifest. */
+export type OpeningFindings = Pick<TableFiles, 'damaged' | 'nextTable'>
+
+/** Memtables over tables in levels as a backend; see architecture in docs, formats beside this file. */
+export class LsmBackend implements Backend {
+  readonly capabilities: BackendCapabilities = {
+    syncCursor: true,
+    syncWrite: true,
+    bidirectionalCursor: true,
+    compactsPersisted: true,
+    prefersSortedWrites: false
+  }
+
+  readonly persistBytes: number
+  readonly holdBytes: number
+  readonly #context: BackendContext
+  readonly #manifest: Manifest
+  readonly #memtables: MemtableList
+  readonly #state: LsmState
+  readonly #runner: JobRunner
+  readonly #installer: Installer
+  readonly #flusher: Flusher
+  readonly #compactor: Compactor
+  readonly #missing: readonly DamagedRange[]
+  #appliedSeq: number
+  /** Known from version to version: it is asked for with every commit. */
+  #pressure: Pressure = 'none'
+  #checksRunning = 0
+
+  constructor(context: BackendContext, manifest: Manifest, opening: OpeningFindings) {
+    const { options, storeId } = context
+    const hash = new KeyHash(storeId)
+    this.persistBytes = Math.floor(options.memtableBytes * persistShare)
+    this.holdBytes = maxWaitingMemtables * options.memtableBytes
+    this.#context = context
+    this.#manifest = manifest
+    this.#missing = opening.damaged.map(({ table, reason }) => ({
+      lowKey: table.low,
+      highKey: table.high,
+      reason
+    }))
+    this.#appliedSeq = manifest.version.durableSeq
+    this.#memtables = new MemtableList(options.memtableBytes, hash)
+    this.#state = new LsmState(context, hash, this.#memtables, manifest.version)
+    const limiter = new RateLimiter(options.rateLimitBytesPerSecond, context.clock)
+    this.#runner = runnerFor(context, limiter)
+    this.#installer = new Installer(
+      context,
+      manifest,
+      opening.nextTable,
+      () => this.#versionChanged(),
+      (number) => this.#checksRunning > 0 || this.#state.tables.isInUse(number)
+    )
+    const parts = {
+      context,
+      manifest,
+      state: this.#state,
+      installer: this.#installer,
+      runner: this.#runner
+    }
+    this.#flusher = new Flusher(parts)
+    this.#compactor = new Compactor(compactionHost(parts), compactorOptions(context))
+    for (const { table } of opening.damaged) this.#compactor.setAside(table.number)
+  }
+
+  get appliedSeq(): number {
+    return this.#appliedSeq
+  }
+
+  get durableSeq(): number {
+    return this.#manifest.version.durableSeq
+  }
+
+  get retirableSeq(): number {
+    return this.#manifest.acknowledgedSeq
+  }
+
+  get persistPays(): boolean {
+    return this.retirableSeq < this.durableSeq
+  }
+
+  get dirtyBytes(): number {
+    return this.#memtables.usedBytes
+  }
+
+  get pressure(): Pressure {
+    return this.#pressure
+  }
+
+  /** Nothing has to be read before a write; only memory may have to be had. */
+  tryPrepare(bytes: Buffer, start: number, end: number): boolean {
+    this.#memtables.prepare(bytes, start, end)
+    return true
+  }
+
+  async prepare(bytes: Buffer, start: number, end: number): Promise<void> {
+    this.tryPrepare(bytes, start, end)
+  }
+
+  prepareSync(bytes: Buffer, start: number, end: number): void {
+    this.tryPrepare(bytes, start, end)
+  }
+
+  unprepare(): void {
+    // Memory that was taken serves the next memtable.
+  }
+
+  apply(bytes: Buffer, start: number, end: number, seq: number): void {
+    if (this.#memtables.reserve(bytes, start, end)) this.#state.memtablesChanged()
+    this.#memtables.active.apply(bytes, start, end, seq, this.#state.views.newest)
+    this.#appliedSeq = seq
+  }
+
+  readView(): ReadView {
+    return new LsmView(this.#state, this.#appliedSeq)
+  }
+
+  getSync(key: Uint8Array): Buffer | undefined {
+    return this.#state.points.getSync(this.#state.sources, key, newestSeq)
+  }
+
+  tryGet(key: Uint8Array): Buffer | undefined | null {
+    return this.#state.points.tryGet(this.#state.sources, key, newestSeq)
+  }
+
+  load(key: Uint8Array): Promise<void> {
+    return this.#state.points.load(() => this.#state.sources, key, newestSeq)
+  }
+
+  tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[] {
+    return this.#state.points.tryGetMany(this.#state.sources, keys, newestSeq)
+  }
+
+  async persist(syncLog: (seq: number) => Promise<void>): Promise<number> {
+    const seq = await this.#flusher.persist(this.#appliedSeq, syncLog)
+    this.#compactor.poke()
+    return seq
+  }
+
+  async compact(range: ByteRange, progress: Progress, level?: number): Promise<void> {
+    await this.#compactor.compact(spanOf(range), progress, level)
+  }
+
+  approximateSize(range: ByteRange): number {
+    return estimateSize(this.#manifest.version, spanOf(range))
+  }
+
+  async verify(level: VerifyLevel, progress: Progress): Promise<Finding[]> {
+    // What compactions replace meanwhile stays until the check is through with it.
+    this.#checksRunning++
+    try {
+      return await checkTables(this.#context, this.#manifest.version, level, progress)
+    } finally {
+      this.#checksRunning--
+    }
+  }
+
+  stats(): Record<string, number> {
+    return {
+      ...levelStats(this.#manifest.version, this.#context.options.maxLevels),
+      ...cacheStats(this.#state.tables.env.cache),
+      ...this.#compactor.stats(),
+      ...this.#manifest.stats(),
+      memtableBytes: this.dirtyBytes,
+      flushes: this.#flusher.flushes,
+      level0WrittenBytes: this.#flusher.bytesWritten
+    }
+  }
+
+  damagedRanges(): readonly DamagedRange[] {
+    return [...this.#missing, ...this.#state.damage.ranges]
+  }
+
+  async close(): Promise<void> {
+    await this.#compactor.close()
+    await this.#runner.close()
+    await this.#installer.close()
+    await this.#state.close()
+    await this.#manifest.close(true)
+  }
+
+  #versionChanged(): void {
+    this.#state.adopt(this.#manifest.version)
+    this.#pressure = this.#compactor.pressure()
+  }
+}
+
+function compactorOptions({
+  directory,
+  storeId,
+  epoch,
+  options
+}: BackendContext): CompactorOptions {
+  return {
+    ...options,
+    directory,
+    storeId,
+    epoch,
+    compressionOf: (level) => compressionOf(options.compression, level)
+  }
+}
+
+/** Jobs run in threads of their own where these can reach the files. */
+function runnerFor(context: BackendContext, limiter: RateLimiter): JobRunner {
+  const { vfs, checksum, clock } = context
+  return vfs.spec === undefined
+    ? new InlineRunner(vfs, checksum, clock, limiter)
+    : new WorkerRunner(vfs.spec, limiter)
+}

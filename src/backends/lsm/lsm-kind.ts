@@ -1,0 +1,37 @@
+import type { Backend, BackendContext, BackendKind } from '../../backend/backend.js'
+import { KintsugiError } from '../../errors.js'
+import { LsmBackend } from './lsm-backend.js'
+import { Manifest } from './manifest/manifest.js'
+import { settleTableFiles } from './manifest/table-files.js'
+import { readFooter } from './table/table-check.js'
+
+/** The LSM backend as the registry knows it. */
+export const lsmKind: BackendKind = {
+  name: 'lsm',
+  formatOptions: ['blockBytes'],
+  create: createLsm,
+  open: openLsm,
+  salvage: () => {
+    throw new KintsugiError('KINTSUGI_NOT_SUPPORTED', 'this backend cannot be repaired yet')
+  }
+}
+
+async function createLsm(context: BackendContext): Promise<Backend> {
+  const manifest = await Manifest.create(context)
+  return new LsmBackend(context, manifest, { damaged: [], nextTable: manifest.version.nextTable })
+}
+
+/** The manifest says what there is; files that it does not name are dealt with before all else. */
+async function openLsm(context: BackendContext): Promise<Backend> {
+  const { vfs, storeId, checksum } = context
+  const manifest = await Manifest.open(context)
+  try {
+    const files = await settleTableFiles(context, manifest, (path) =>
+      readFooter(vfs, path, { storeId, checksum })
+    )
+    return new LsmBackend(context, manifest, files)
+  } catch (error) {
+    await manifest.close(false)
+    throw error
+  }
+}

@@ -1,0 +1,68 @@
+import type { BackendContext } from '../../backend/backend.js'
+import { CopyPool } from '../../page/copy-pool.js'
+import { DamageList } from './damage-list.js'
+import type { KeyHash } from './key-hash.js'
+import type { KeySpan } from './key-span.js'
+import type { Version } from './manifest/version.js'
+import type { MemtableList } from './memtable-list.js'
+import { ChunkWriter } from './read/chunk-writer.js'
+import { openSources, loadSources } from './read/cursor-sources.js'
+import type { ViewOrigin } from './read/lsm-view.js'
+import type { CursorSources } from './read/merging-cursor.js'
+import { PointReader } from './read/point-reader.js'
+import type { Sources, TableSources } from './read/sources.js'
+import { ViewSeqs } from './read/view-seqs.js'
+import { TableSet } from './table-set.js'
+
+/** What reads see: memtables and the tables of the current version, replaced in one step. */
+export class LsmState implements ViewOrigin {
+  readonly points: PointReader
+  readonly chunks = new ChunkWriter()
+  readonly views = new ViewSeqs()
+  readonly damage = new DamageList()
+  readonly tables: TableSet
+  readonly memtables: MemtableList
+  #tableSources: TableSources
+  #sources!: Sources
+  #stateNumber = 0
+
+  constructor(context: BackendContext, hash: KeyHash, memtables: MemtableList, version: Version) {
+    this.memtables = memtables
+    this.tables = new TableSet(context)
+    this.points = new PointReader(hash, new CopyPool(), this.damage)
+    this.#tableSources = this.tables.adopt(version)
+    this.memtablesChanged()
+  }
+
+  get sources(): Sources {
+    return this.#sources
+  }
+
+  get stateNumber(): number {
+    return this.#stateNumber
+  }
+
+  /** There is another version. */
+  adopt(version: Version): void {
+    this.#tableSources = this.tables.adopt(version)
+    this.memtablesChanged()
+  }
+
+  /** There is a new memtable, or one has become a table. */
+  memtablesChanged(): void {
+    const stateNumber = ++this.#stateNumber
+    this.#sources = { stateNumber, memtables: this.memtables.all, ...this.#tableSources }
+  }
+
+  open(span: KeySpan, wait: boolean): CursorSources | null {
+    return openSources(this.#sources, span, wait)
+  }
+
+  load(span: KeySpan): Promise<void> {
+    return loadSources(this.#sources, span)
+  }
+
+  async close(): Promise<void> {
+    await this.tables.close()
+  }
+}

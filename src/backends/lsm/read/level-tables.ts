@@ -1,0 +1,44 @@
+import type { Table } from '../table/table.js'
+
+/** The tables of a level below the first: their spans are disjoint, in key order. */
+export class LevelTables {
+  readonly tables: readonly Table[]
+  readonly #lows: readonly Uint8Array[]
+
+  constructor(tables: readonly Table[]) {
+    this.tables = tables
+    this.#lows = tables.map(({ meta }) => meta.low)
+  }
+
+  /** The table whose span holds the key, if there is one. */
+  find(key: Uint8Array): Table | undefined {
+    const at = this.indexOf(key)
+    if (at < 0) return undefined
+    const table = this.tables[at]
+    const { high } = table.meta
+    return high === undefined || compare(key, high) < 0 ? table : undefined
+  }
+
+  /** Place of the last table whose span begins at or before the key; -1: all begin behind it. */
+  indexOf(key: Uint8Array): number {
+    const lows = this.#lows
+    let low = 0
+    let high = lows.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (compare(key, lows[middle]) < 0) high = middle
+      else low = middle + 1
+    }
+    return low - 1
+  }
+}
+
+/** As `compareBytes`; here it is compiled for one kind of caller. */
+function compare(a: Uint8Array, b: Uint8Array): number {
+  const length = a.length < b.length ? a.length : b.length
+  for (let i = 0; i < length; i++) {
+    const difference = a[i] - b[i]
+    if (difference !== 0) return difference
+  }
+  return a.length - b.length
+}
