@@ -102,21 +102,22 @@ export function decodeFooter(
   if (compareBytes(bytes.subarray(Footer.magic), footerMagic) !== 0) {
     throw badFooter(path, at, 'it does not end like a table')
   }
-  const version = bytes.readUInt32LE(Footer.version)
-  if (version !== formatVersion && version > 0 && version < 0x1_0000) {
-    throw new KintsugiError(
-      'KINTSUGI_UNSUPPORTED_VERSION',
-      `the table ${path} has format version ${version}, this release reads ${formatVersion}; ` +
-        'open the store with the release that wrote it',
-      { path, offset: at }
-    )
-  }
   const storeId = Buffer.from(bytes.subarray(Footer.storeId, Footer.number))
   sumFooter(bytes, storeId, checksum)
   const sumLow = bytes.readUInt32LE(Footer.sum)
   const sumHigh = bytes.readUInt32LE(Footer.sum + 4)
   if (sumLow !== checksum.low || sumHigh !== checksum.high) {
     throw badFooter(path, at, 'the checksum of its footer does not match')
+  }
+  // The places of store id, checksum and version stay the same in every version.
+  const version = bytes.readUInt32LE(Footer.version)
+  if (version !== formatVersion) {
+    throw new KintsugiError(
+      'KINTSUGI_UNSUPPORTED_VERSION',
+      `the table ${path} has format version ${version}, this release reads ${formatVersion}; ` +
+        'open the store with the release that wrote it',
+      { path, offset: at }
+    )
   }
   const footer: SealedFooter = {
     storeId,
@@ -142,7 +143,6 @@ export function decodeFooter(
     sumLow,
     sumHigh
   }
-  if (version !== formatVersion) throw badFooter(path, at, `its version is ${version}`)
   if (footer.contentBytes !== at) {
     throw badFooter(path, at, `it was ${footer.contentBytes + footerBytes} bytes long when written`)
   }

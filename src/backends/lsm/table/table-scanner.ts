@@ -5,7 +5,8 @@ import { EntryKind } from '../entry.js'
 import type { RangeTombstones } from '../range-tombstones.js'
 import type { TableMeta } from '../table-meta.js'
 import { BlockDecoder } from './block-decoder.js'
-import { blockAlignment, BlockKind, severalVersions } from './format.js'
+import { BlockWindow } from './block-window.js'
+import { BlockKind, severalVersions } from './format.js'
 import { isWithin } from './table-footer.js'
 import { readHandle } from './table-output.js'
 import type { BlockHandle } from './table-output.js'
@@ -19,8 +20,6 @@ import {
 } from './table-source.js'
 import type { DataBlocks, OpenedTable, TableContext } from './table-source.js'
 import { VersionList } from './version-list.js'
-
-const windowBytes = 1024 * 1024
 
 /**
  * Reads a table front to back for a job, past the cache: in large pieces, every block verified. The
@@ -40,8 +39,6 @@ export class TableScanner {
   value: Buffer = Buffer.alloc(0)
   valueStart = 0
   valueEnd = 0
-  /** Read from the disk so far. */
-  bytesRead = 0
 
   readonly #table: OpenedTable
   readonly #blocks: DataBlocks
@@ -50,8 +47,8 @@ export class TableScanner {
   #inList = false
   #nextBlock = 0
   #isEnded = false
-  #window = Buffer.alloc(0)
-  #windowStart = 0
+  readonly #window: BlockWindow
+  #loadedBytes = 0
 
   /** Throws CORRUPTION, also where the file is not the table that `meta` names. */
   static async open(
@@ -86,6 +83,12 @@ export class TableScanner {
     this.#blocks = blocks
     this.#decoder = decoder
     this.key = decoder.key
+    this.#window = new BlockWindow(table.file, table.footer.contentBytes)
+  }
+
+  /** Read from the disk so far. */
+  get bytesRead(): number {
+    return this.#window.bytesRead + this.#loadedBytes
   }
 
   /** Moves to the next version; false at the end. A promise only where it has to read. */
@@ -185,33 +188,16 @@ export class TableScanner {
     if (!isWithin(handle, footer.contentBytes)) {
       throw this.#corruption(handle, 'something refers to it though the file is shorter')
     }
-    const block = await this.#read(handle)
+    const block = await this.#window.read(handle)
     const packed = openBlock(block, seal, handle, BlockKind.data, 0, footer, this.#fail)
     this.#decoder.begin(packed)
     return true
   }
 
-  /** A block from the window, which moves on where it does not hold all of it. */
-  async #read({ units, bytes }: BlockHandle): Promise<Buffer> {
-    const position = units * blockAlignment
-    let at = position - this.#windowStart
-    if (at < 0 || at + bytes > this.#window.length) {
-      const left = this.#table.footer.contentBytes - position
-      // A new one each time: values of the old one may still be looked at.
-      const target = Buffer.allocUnsafeSlow(Math.min(left, Math.max(bytes, windowBytes)))
-      const count = await this.#table.file.read(target, position)
-      this.bytesRead += count
-      this.#window = target.subarray(0, count)
-      this.#windowStart = position
-      at = 0
-    }
-    return this.#window.subarray(at, at + bytes)
-  }
-
   #load(handle: BlockHandle, kind: BlockKind): Promise<Buffer> {
     const { file, footer, seal } = this.#table
     return runSteps(blockSteps(seal, handle, kind, 0, footer), (target, position) => {
-      this.bytesRead += target.length
+      this.#loadedBytes += target.length
       return file.read(target, position)
     })
   }
