@@ -55,6 +55,10 @@ export class OutputTables {
   readonly #rules: OutputRules
   readonly #control: JobControl
   #sink: TableSink | undefined
+  /** Outputs begun so far. */
+  #count = 0
+  /** The table before, on its way to the disk while the next one is filled. */
+  #finishing: Promise<void> = Promise.resolve()
   /** Where the current output begins; undefined: at the first of all keys. */
   #low: Uint8Array | undefined
   #pacedBytes = 0
@@ -82,13 +86,15 @@ export class OutputTables {
     if (this.#sink === undefined && !this.#rules.tombstones.isEmpty) {
       this.#sink = await this.#createNext()
     }
-    if (this.#sink !== undefined) await this.#finishTable(undefined)
+    if (this.#sink !== undefined) await this.#finishTable(this.#sink, undefined)
+    await this.#finishing
   }
 
   /** Closes what is open. The files are for the main thread to remove. */
   async abort(): Promise<void> {
     const sink = this.#sink
     this.#sink = undefined
+    await Promise.allSettled([this.#finishing])
     await sink?.abort()
   }
 
@@ -107,14 +113,14 @@ export class OutputTables {
       this.#grandparent++
       this.#passedBytes += sizeBytes
     }
-    if (this.metas.length + 1 >= maxOutputs) return false
+    if (this.#count >= maxOutputs) return false
     return sink.estimatedBytes >= maxTableBytes || this.#passedBytes > maxGrandparentBytes
   }
 
   async #addToNext(entry: EntrySource): Promise<void> {
     if (this.#sink !== undefined) {
       const { key, keyStart, keyEnd } = entry
-      await this.#finishTable(Uint8Array.prototype.slice.call(key, keyStart, keyEnd))
+      await this.#finishTable(this.#sink, Uint8Array.prototype.slice.call(key, keyStart, keyEnd))
     }
     this.#passedBytes = 0
     this.#sink = await this.#createNext()
@@ -131,19 +137,30 @@ export class OutputTables {
   #createNext(): Promise<TableSink> {
     const { firstOutput, inputs } = this.#rules
     this.#pacedBytes = 0
-    return this.#create(firstOutput + this.metas.length, { firstOutput, inputs })
+    return this.#create(firstOutput + this.#count++, { firstOutput, inputs })
   }
 
-  /** Ends the current table before `high`; undefined: it is the last. */
-  async #finishTable(high: Uint8Array | undefined): Promise<void> {
-    const sink = this.#sink!
+  /** Begins to end the current table before `high`; undefined: it is the last. */
+  async #finishTable(sink: TableSink, high: Uint8Array | undefined): Promise<void> {
+    await this.#finishing
     const { tombstones } = this.#rules
     if (!tombstones.isEmpty) sink.addRangeTombstones(tombstones.clip(this.#low, high))
-    const meta = await sink.finish(high === undefined)
-    this.#sink = undefined
     this.#low = high
-    this.metas.push(meta)
-    this.bytesWritten += meta.sizeBytes
-    await this.#control.wrote(Math.max(meta.sizeBytes - this.#pacedBytes, 0))
+    this.#sink = undefined
+    this.#finishing = this.#finished(sink, high === undefined, this.#pacedBytes)
+    // Whoever waits for it is told; until then nobody has to be.
+    this.#finishing.catch(() => {})
+  }
+
+  async #finished(sink: TableSink, isLast: boolean, pacedBytes: number): Promise<void> {
+    try {
+      const meta = await sink.finish(isLast)
+      this.metas.push(meta)
+      this.bytesWritten += meta.sizeBytes
+      await this.#control.wrote(Math.max(meta.sizeBytes - pacedBytes, 0))
+    } catch (error) {
+      await Promise.allSettled([sink.abort()])
+      throw error
+    }
   }
 }

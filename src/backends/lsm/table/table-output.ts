@@ -44,14 +44,20 @@ export function readHandle(bytes: Buffer, at: number): BlockHandle {
   }
 }
 
-/** Lays sealed blocks one behind the other and writes them in large pieces. */
+/**
+ * Lays sealed blocks one behind the other and writes them in large pieces. While one piece is on its
+ * way to the disk the next is filled: there are two buffers.
+ */
 export class TableOutput {
   readonly #file: VfsFile
   readonly #seal: BlockSeal
   readonly #checksum: Checksum
   #pending = Buffer.allocUnsafeSlow(initialBytes)
   #pendingBytes = 0
-  /** Bytes of the file that are written; what is pending goes there. */
+  /** The other buffer, which may be on its way to the disk. */
+  #spare = Buffer.allocUnsafeSlow(initialBytes)
+  #writing: Promise<void> = Promise.resolve()
+  /** Bytes of the file that are written, or being so; what is pending goes behind them. */
   #written = 0
   #sumLow = 0
   #sumHigh = 0
@@ -99,7 +105,10 @@ export class TableOutput {
     return { units, bytes, block: payload.length }
   }
 
-  /** Writes what makes whole pieces of a checksum. */
+  /**
+   * Begins to write what makes whole pieces of a checksum, once the piece before is written; the
+   * buffer is free again when it resolves. An error comes out of a later call.
+   */
   async drain(): Promise<void> {
     const bytes = this.#pendingBytes - (this.#pendingBytes % hashPieceBytes)
     if (bytes > 0) await this.#write(bytes)
@@ -108,25 +117,36 @@ export class TableOutput {
   /** Writes everything; nothing but the footer may follow. */
   async flush(): Promise<void> {
     if (this.#pendingBytes > 0) await this.#write(this.#pendingBytes)
+    await this.#writing
+  }
+
+  /** Waits until nothing is on its way to the disk, in vain or not. */
+  async settle(): Promise<void> {
+    await Promise.allSettled([this.#writing])
   }
 
   async #write(bytes: number): Promise<void> {
-    const pending = this.#pending
+    await this.#writing
+    const full = this.#pending
     const checksum = this.#checksum
     for (let at = 0; at < bytes; at += hashPieceBytes) {
-      const piece = pending.subarray(at, Math.min(bytes, at + hashPieceBytes))
+      const piece = full.subarray(at, Math.min(bytes, at + hashPieceBytes))
       checksum.hash(piece, this.#sumLow, this.#sumHigh)
       this.#sumLow = checksum.low
       this.#sumHigh = checksum.high
     }
-    await this.#file.write(pending.subarray(0, bytes), this.#written)
+    const left = this.#pendingBytes - bytes
+    const isLarge = this.#spare.length > 2 * initialBytes || this.#spare.length < left
+    const next = isLarge ? Buffer.allocUnsafeSlow(Math.max(left, initialBytes)) : this.#spare
+    full.copy(next, 0, bytes, this.#pendingBytes)
+    this.#pending = next
+    this.#pendingBytes = left
+    this.#spare = full
+    const position = this.#written
     this.#written += bytes
-    pending.copyWithin(0, bytes, this.#pendingBytes)
-    this.#pendingBytes -= bytes
-    if (pending.length > 2 * initialBytes && this.#pendingBytes <= initialBytes) {
-      this.#pending = Buffer.allocUnsafeSlow(initialBytes)
-      this.#pending.set(pending.subarray(0, this.#pendingBytes))
-    }
+    this.#writing = this.#file.write(full.subarray(0, bytes), position)
+    // Whoever waits for it is told; until then nobody has to be.
+    this.#writing.catch(() => {})
   }
 
   #reserve(bytes: number): void {

@@ -133,7 +133,7 @@ export class TableWriter {
     if (!tombstones.isEmpty) this.#tombstones = tombstones
   }
 
-  /** Writes what is pending. Nothing may be added until it resolves. */
+  /** Begins to write what is pending. Nothing may be added until it resolves. */
   drain(): Promise<void> {
     return this.#output.drain()
   }
@@ -187,8 +187,9 @@ export class TableWriter {
   }
 
   /** Closes the file, which is of no use. */
-  abort(): Promise<void> {
-    return this.#file.close()
+  async abort(): Promise<void> {
+    await this.#output.settle()
+    await this.#file.close()
   }
 
   #add(
