@@ -5,6 +5,7 @@ const backends = ['btree'] as const
 
 /** Suites that every backend has to pass; which one a run is about, `testedBackend` says. */
 const shared = [
+  'test/cli/{export,import,kill-import}.test.ts',
   'test/contract/**/*.test.ts',
   'test/crash/**/*.test.ts',
   'test/damage/**/*.test.ts',

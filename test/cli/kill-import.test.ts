@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { testedBackend } from '../helpers/tested-backend.js'
 import { samples } from './workspace.js'
 
 const script = fileURLToPath(new URL('../../scripts/kill-import.mjs', import.meta.url))
@@ -13,7 +14,8 @@ test.each([
   ['tides.jsonl', ['--key', 'station,at']]
 ])('an import of %s killed anywhere loses nothing and can be run again', async (name, args) => {
   const own = ['--file', join(samples, name), '--rounds', '4', '--batch-rows', '10']
-  const child = spawn(process.execPath, [script, ...own, '--', ...args])
+  const backend = ['--backend', testedBackend]
+  const child = spawn(process.execPath, [script, ...own, '--', ...args, ...backend])
   let output = ''
   child.stdout.on('data', (data) => (output += data))
   child.stderr.on('data', (data) => (output += data))

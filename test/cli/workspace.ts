@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import { open } from '../../dist/open.js'
+import { testedBackend } from '../helpers/tested-backend.js'
 
 export const commandFile = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 export const samples = fileURLToPath(new URL('../samples/', import.meta.url))
@@ -18,7 +19,7 @@ export interface Outcome {
 /** Runs the built command as a process of its own, from start to end. */
 export function kintsugi(args: readonly string[], input?: string | Buffer): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [commandFile, ...args])
+    const child = spawn(process.execPath, [commandFile, ...args, ...backendOf(args)])
     const stdout: Buffer[] = []
     const stderr: Buffer[] = []
     child.stdout.on('data', (data: Buffer) => stdout.push(data))
@@ -31,6 +32,12 @@ export function kintsugi(args: readonly string[], input?: string | Buffer): Prom
     child.stdin.on('error', () => {})
     child.stdin.end(input)
   })
+}
+
+/** Commands that make a store make it on the tested backend, unless they say another. */
+function backendOf([command, ...rest]: readonly string[]): string[] {
+  const makes = command === 'import' || command === 'init'
+  return makes && !rest.includes('--backend') ? ['--backend', testedBackend] : []
 }
 
 /** The JSON a successful command prints; its shape is what the tests are about. */

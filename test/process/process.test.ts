@@ -132,6 +132,17 @@ describe.runIf(locks)('a process that ends by itself without closing', () => {
   )
 })
 
+it('a process does not end before what it awaits', async () => {
+  const path = `${stores.directory()}/store`
+  const { child } = await writer(path, 'memory', 'close', '3000')
+  if (child.exitCode === null) await once(child, 'close')
+  expect(child.exitCode).toBe(0)
+  const store = await stores.disk(path)
+  expect(store.recovery.clean).toBe(true)
+  await store.close()
+  expect(await expectCommits(path, 3000)).toBe(3000)
+}, 60_000)
+
 describe('two processes', () => {
   it.runIf(locks)(
     'never have a store open together, and the lock of a dead one is taken over',

@@ -1,6 +1,7 @@
 // Writes numbered commits into the store at argv[2] and says so line by line, as soon as each is
 // acknowledged. argv[3]: backend; argv[4]: durability; argv[5]: how it ends: `forever`, or after that
-// many commits by `exit` (process.exit) or `fall` (nothing left to do); argv[6]: their number.
+// many commits by `exit` (process.exit), `fall` (nothing left to do) or `close` (after a persist, a
+// compaction and a check, each awaited with nothing else to do); argv[6]: their number.
 import { writeSync } from 'node:fs'
 import { open } from '../../dist/index.js'
 
@@ -25,3 +26,9 @@ for (let i = first; ending === 'forever' || i < first + Number(count); i++) {
   if (i % 500 === 0) void store.persist()
 }
 if (ending === 'exit') process.exit(0)
+if (ending === 'close') {
+  for (const work of ['persist', 'compact', 'verify', 'close']) {
+    await store[work]()
+    say(`${work} ended`)
+  }
+}
