@@ -148,6 +148,17 @@ export class BlockDecoder {
   /** At most 31 bits. Moves `#at` behind them. */
   #varint(): number {
     const { bytes } = this
+    const at = this.#at
+    // Most take one byte.
+    if (at < this.#length && bytes[at] < 0x80) {
+      this.#varintEnd = this.#at = at + 1
+      return bytes[at]
+    }
+    return this.#longVarint()
+  }
+
+  #longVarint(): number {
+    const { bytes } = this
     const length = this.#length
     let at = this.#at
     let value = 0

@@ -131,37 +131,36 @@ function peel(
 ): Int32Array | undefined {
   const size = (segments + places - 1) * segmentBytes
   const span = segments * segmentBytes
-  const counts = new Int32Array(size)
-  const lows = new Int32Array(size)
-  const highs = new Int32Array(size)
+  // Of each place: number of its keys, and all of their hashes. Side by side they are one cache miss.
+  const cells = new Int32Array(3 * size)
   for (let i = 0; i < count; i++) {
     const low = hashes[2 * i]
     const high = hashes[2 * i + 1]
     for (let place = 0; place < places; place++) {
-      const at = placeOf(low, high, seed, span, segmentBytes, place)
-      counts[at]++
-      lows[at] ^= low
-      highs[at] ^= high
+      const cell = 3 * placeOf(low, high, seed, span, segmentBytes, place)
+      cells[cell]++
+      cells[cell + 1] ^= low
+      cells[cell + 2] ^= high
     }
   }
   const alone = new Int32Array(size)
   let top = 0
-  for (let at = 0; at < size; at++) if (counts[at] === 1) alone[top++] = at
+  for (let at = 0; at < size; at++) if (cells[3 * at] === 1) alone[top++] = at
   const order = new Int32Array(3 * count)
   let done = 0
   while (top > 0) {
     const at = alone[--top]
-    if (counts[at] !== 1) continue
-    const low = lows[at]
-    const high = highs[at]
+    if (cells[3 * at] !== 1) continue
+    const low = cells[3 * at + 1]
+    const high = cells[3 * at + 2]
     order[done++] = at
     order[done++] = low
     order[done++] = high
     for (let place = 0; place < places; place++) {
       const other = placeOf(low, high, seed, span, segmentBytes, place)
-      lows[other] ^= low
-      highs[other] ^= high
-      if (--counts[other] === 1) alone[top++] = other
+      cells[3 * other + 1] ^= low
+      cells[3 * other + 2] ^= high
+      if (--cells[3 * other] === 1) alone[top++] = other
     }
   }
   return done === order.length ? order : undefined
