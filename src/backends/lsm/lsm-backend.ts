@@ -60,8 +60,6 @@ export class LsmBackend implements Backend {
   readonly #compactor: Compactor
   readonly #missing: readonly DamagedRange[]
   #appliedSeq: number
-  /** Known from version to version: it is asked for with every commit. */
-  #pressure: Pressure = 'none'
   #checksRunning = 0
 
   constructor(context: BackendContext, manifest: Manifest, opening: OpeningFindings) {
@@ -121,7 +119,7 @@ export class LsmBackend implements Backend {
   }
 
   get pressure(): Pressure {
-    return this.#pressure
+    return this.#compactor.pressure()
   }
 
   /** Nothing has to be read before a write; only memory may have to be had. */
@@ -218,7 +216,6 @@ export class LsmBackend implements Backend {
 
   #versionChanged(): void {
     this.#state.adopt(this.#manifest.version)
-    this.#pressure = this.#compactor.pressure()
   }
 }
 

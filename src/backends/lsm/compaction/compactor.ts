@@ -10,6 +10,7 @@ import type { KeySpan } from '../key-span.js'
 import { parseTableName } from '../table-meta.js'
 import type { TableMeta } from '../table-meta.js'
 import { CompactionFigures } from './compaction-figures.js'
+import { KeepAlive } from './keep-alive.js'
 import type { LevelTables } from './level-targets.js'
 import { ManualCompaction } from './manual-compaction.js'
 import type { Occupied, Pick } from './pick.js'
@@ -73,6 +74,7 @@ export class Compactor {
   /** Compactions that somebody asked for: nothing else is started before they are through. */
   #asked = 0
   #pending: { version: LevelTables; bytes: number } | undefined
+  readonly #keepAlive = new KeepAlive()
   #isClosed = false
 
   constructor(host: CompactorHost, options: CompactorOptions) {
@@ -89,9 +91,10 @@ export class Compactor {
       this.#running.size < this.#options.maxBackgroundJobs
     ) {
       const pick = pickCompaction(this.#host.version(), this.#options, this.occupied())
-      if (pick === undefined) return
+      if (pick === undefined) break
       this.#startUnasked(pick)
     }
+    this.#checkWaiting()
   }
 
   /** Leaves a table out of all compactions from now on: it cannot be read. */
@@ -108,6 +111,7 @@ export class Compactor {
     const state = { version: () => host.version(), occupied: () => this.occupied() }
     const manual = new ManualCompaction(state, this.#options, span, level)
     this.#asked++
+    this.#checkWaiting()
     try {
       await this.#runAll(manual, progress)
     } finally {
@@ -159,6 +163,7 @@ export class Compactor {
     this.#retry?.cancel()
     this.#retry = undefined
     for (const { abort } of this.#running) abort.abort()
+    this.#checkWaiting()
     while (this.#running.size > 0) {
       await Promise.all([...this.#running].map((running) => running.done))
     }
@@ -190,6 +195,12 @@ export class Compactor {
         manual.skip()
       }
     }
+  }
+
+  /** Somebody waits for a compaction that was asked for, or writes wait for one that runs. */
+  #checkWaiting(): void {
+    const isLagging = this.#running.size > 0 && this.pressure() !== 'none'
+    this.#keepAlive.set(!this.#isClosed && (this.#asked > 0 || isLagging))
   }
 
   #canStart(version: LevelTables): boolean {
@@ -225,7 +236,10 @@ export class Compactor {
     const result = this.#carryOut(pick, abort, isAwaited)
     const running: Running = { pick, abort, done: result.catch(() => {}) }
     this.#running.add(running)
-    return result.finally(() => this.#running.delete(running))
+    return result.finally(() => {
+      this.#running.delete(running)
+      this.#checkWaiting()
+    })
   }
 
   async #carryOut(pick: Pick, abort: JobAbort, isAwaited: boolean): Promise<void> {

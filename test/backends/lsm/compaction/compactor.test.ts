@@ -168,4 +168,25 @@ describe('the compactor', () => {
     compactor.poke()
     expect(compactor.stats().compactionsRunning).toBe(0)
   })
+
+  it('keeps the process alive while somebody waits, and not longer', async () => {
+    const timers = () =>
+      process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length
+    const toy = new ToyLevels(1)
+    const compactor = new Compactor(toy, toyOptions)
+    const before = timers()
+    for (let i = 0; i < 3; i++) toy.flush([key(1), key(2)])
+    compactor.poke()
+    expect(timers()).toBe(before)
+    const asked = compactor.compact(everything, quiet)
+    expect(timers()).toBe(before + 1)
+    await asked
+    expect(timers()).toBe(before)
+    for (let i = 0; i < 12; i++) toy.flush([key(1), key(2)])
+    compactor.poke()
+    expect(timers()).toBe(before + 1)
+    await compactor.idle()
+    expect(timers()).toBe(before)
+    await compactor.close()
+  })
 })
