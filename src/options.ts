@@ -93,8 +93,8 @@ export interface StoreOptions {
    */
   compression?: CompressionName | readonly CompressionName[]
   /**
-   * LSM: compactions at the same time. 0: none starts by itself; those that `compact` asks for run
-   * two at a time, and tables in level 0 no longer delay writes. Flushes go on. Default 1.
+   * LSM: compactions at the same time. 0: none starts by itself, only what `compact` asks for, and
+   * writes are not delayed for want of one; flushes go on. Default 1.
    */
   maxBackgroundJobs?: number
   /** LSM: most bytes that compactions write in a second; 0: no limit. Default 0. */
