@@ -19,3 +19,8 @@ export async function loadBackend(name: string): Promise<BackendKind> {
     `the store uses backend '${name}', which this version of kintsugi-db does not have`
   )
 }
+
+/** What looks at the files of an LSM tree without opening it. */
+export async function loadTableInspection() {
+  return import('./lsm/check/table-inspection.js')
+}

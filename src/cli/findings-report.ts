@@ -1,5 +1,6 @@
 import type { Finding } from '../backend/backend.js'
 import { formatKey } from '../base/bytes.js'
+import { showBytes } from './byte-text.js'
 import { plural, type Style } from './output.js'
 
 /** How many findings are printed for people; JSON has all of them. */
@@ -37,6 +38,11 @@ function findingText(finding: Finding, style: Style): string {
         (highKey ? `below ${formatKey(highKey)}` : 'the last')
   ].filter(Boolean)
   return `${mark} ${style.strong(kind)}: ${message}\n${style.faint(`  ${place.join(', ')}`)}\n`
+}
+
+/** A bound of a range of keys in words. */
+export function boundText(key: Uint8Array | undefined, otherwise: string): string {
+  return key === undefined ? otherwise : showBytes(Buffer.from(key), 40)
 }
 
 /** "2 errors, 1 warning". */

@@ -3,6 +3,7 @@ import { benchmarkCommand } from './commands/benchmark.js'
 import { compactCommand } from './commands/compact.js'
 import { countCommand } from './commands/count.js'
 import { delCommand } from './commands/del.js'
+import { exportManifestCommand } from './commands/export-manifest.js'
 import { exportCommand } from './commands/export.js'
 import { flushCommand } from './commands/flush.js'
 import { getCommand } from './commands/get.js'
@@ -13,6 +14,7 @@ import { rebuildManifestCommand } from './commands/rebuild-manifest.js'
 import { repairCommand } from './commands/repair.js'
 import { scanCommand } from './commands/scan.js'
 import { statsCommand } from './commands/stats.js'
+import { validateSstableCommand } from './commands/validate-sstable.js'
 import { validateCommand } from './commands/validate.js'
 import { validateWalCommand } from './commands/validate-wal.js'
 import { exitCodeHelp } from './exit-codes.js'
@@ -47,6 +49,8 @@ ${exitCodeHelp}`
     statsCommand,
     validateCommand,
     validateWalCommand,
+    validateSstableCommand,
+    exportManifestCommand,
     flushCommand,
     compactCommand,
     repairCommand,

@@ -53,13 +53,3 @@ test('repair where there is no store says so and creates nothing', async () => {
   expect((await kintsugiFailure(['repair', store])).code).toBe(6)
   expect(existsSync(store)).toBe(false)
 })
-
-test('rebuild-manifest of a store that has none says so, and changes nothing', async () => {
-  const store = await sailingStore(workspace())
-  const before = directoryDigest(store)
-  for (const options of [['--dry-run'], []]) {
-    const { code, error } = await kintsugiFailure(['rebuild-manifest', store, ...options])
-    expect([code, error.code]).toEqual([1, 'KINTSUGI_NOT_SUPPORTED'])
-    expect(directoryDigest(store)).toEqual(before)
-  }
-})

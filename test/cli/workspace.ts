@@ -113,3 +113,24 @@ export async function largeStore(directory: string, name: string): Promise<strin
   if (code !== 0) throw new Error(stderr)
   return store
 }
+
+/** An LSM store of several tables: 15,000 events, some of them written twice. */
+export async function eventStore(directory: string, name = 'events', note = 'x'): Promise<string> {
+  const path = join(directory, name)
+  const store = await open(path, { backend: 'lsm', memtableBytes: 256 * 1024 })
+  const keyOf = (i: number): string => `e${String(i).padStart(6, '0')}`
+  for (let from = 0; from < 18_000; from += 1000) {
+    const operations = Array.from({ length: 1000 }, (_, i) => {
+      const event = (from + i) % 15_000
+      return {
+        type: 'put' as const,
+        key: keyOf(event),
+        value: `${from}:${note.repeat(event % 150)}`
+      }
+    })
+    await store.batch(operations, { durability: 'os' })
+  }
+  await store.clear({ gte: keyOf(100), lt: keyOf(200) })
+  await store.close()
+  return path
+}

@@ -1,0 +1,44 @@
+import type { BackendContext } from '../backend/backend.js'
+import { KintsugiError } from '../errors.js'
+import { loadIdentity } from '../store/identity.js'
+import { admit, contextOf, withLock, type OpenRequest } from '../store/open-store.js'
+import { dataDirectory, refuseDirectory } from '../store/store-directory.js'
+
+/**
+ * Runs `work` on the files of a store that is not opened, so that damage is no hindrance. The lock
+ * is shared meanwhile, and nothing is changed. NOT_SUPPORTED where the store has another backend.
+ */
+export async function inspectData<T>(
+  request: OpenRequest,
+  backend: string,
+  work: (context: BackendContext) => Promise<T>
+): Promise<T> {
+  admit(request)
+  return withLock(request, async (opening) => {
+    const { vfs, path, checksum, lock } = opening
+    const loaded = loadIdentity(vfs, path, checksum)
+    if (loaded === undefined) throw refuseDirectory(path, 'headless')
+    const { identity } = loaded
+    if (identity.backend !== backend) {
+      throw new KintsugiError(
+        'KINTSUGI_NOT_SUPPORTED',
+        `this is for stores with backend '${backend}'; the one in ${path} has '${identity.backend}'`,
+        { path }
+      )
+    }
+    const directory = dataDirectory(path, identity)
+    if (vfs.statSync(directory) === undefined) {
+      throw new KintsugiError(
+        'KINTSUGI_CORRUPTION',
+        `${directory} is missing although the store names it as its data; put it back from a backup`,
+        { path: directory }
+      )
+    }
+    const storeId = Buffer.from(identity.storeId, 'hex')
+    try {
+      return await work(contextOf(opening, directory, storeId, identity.epoch + 1, identity.format))
+    } finally {
+      lock.release()
+    }
+  })
+}
