@@ -1,5 +1,5 @@
 import type { RecoverySummary } from '../telemetry/telemetry.js'
-import { formatBytes, formatDuration, formatNumber, table, type Style } from './output.js'
+import { formatBytes, formatDuration, formatNumber, plural, table, type Style } from './output.js'
 
 type Stats = Readonly<Record<string, number>>
 
@@ -135,8 +135,8 @@ export function levelsText(stats: Stats, style: Style): string {
     ['cache hits', percent(rates.cacheHitRate)],
     ['lookups spared by filters', percent(rates.filterSpared)],
     ['absent keys that filters let through', percent(rates.filterFalseRate)],
-    ['writes slowed down', `${formatNumber(slowdowns)} times, ${formatDuration(slowdownMs)}`],
-    ['writes stopped', `${formatNumber(stalls)} times, ${formatDuration(stallMs)}`]
+    ['writes slowed down', `${plural(slowdowns, 'time')}, ${formatDuration(slowdownMs)}`],
+    ['writes stopped', `${plural(stalls, 'time')}, ${formatDuration(stallMs)}`]
   ]
   return (
     `${style.strong('levels')}\n${rightAligned([head, ...rows])}` +

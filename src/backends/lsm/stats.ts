@@ -27,9 +27,11 @@ export function cacheStats(cache: BlockCache): Record<string, number> {
   return {
     cacheBlocks: cache.residentCount,
     cacheBytes: cache.allocatedBytes,
+    cacheHits: cache.hits,
     cacheMisses: cache.loads,
     filterBytes: cache.filterBytes,
     filterChecks: cache.filterPasses + cache.filterRejections,
-    filterUseful: cache.filterRejections
+    filterUseful: cache.filterRejections,
+    filterFalse: cache.filterFalse
   }
 }

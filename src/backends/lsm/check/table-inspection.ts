@@ -20,7 +20,7 @@ export interface VersionReport {
   readonly nextTable: number | undefined
   /** Level by level; from footers: the level that each table was made for. */
   readonly levels: readonly (readonly TableMeta[])[]
-  /** Tables that were replaced and whose files may be there still. */
+  /** Tables that were replaced and whose files are there still. */
   readonly leftovers: readonly Leftover[]
   readonly findings: readonly Finding[]
 }
@@ -38,7 +38,11 @@ export async function describeVersion(context: BackendContext): Promise<VersionR
   const read = await readVersion(context)
   if ('finding' in read) return fromFooters(context, read.finding)
   const { version, findings } = read
-  const { durableSeq, nextTable, levels, leftovers } = version
+  const { durableSeq, nextTable, levels } = version
+  const { vfs, directory } = context
+  const isThere = ({ number }: Leftover) =>
+    vfs.statSync(`${directory}/${tableName(number)}`) !== undefined
+  const leftovers = version.leftovers.filter(isThere)
   return { source: 'manifest', durableSeq, nextTable, levels, leftovers, findings }
 }
 

@@ -56,6 +56,10 @@ export class BlockCache {
   loads = 0
   filterRejections = 0
   filterPasses = 0
+  /** Data blocks that point lookups found in memory. */
+  hits = 0
+  /** Lookups that a filter let through although the table has nothing of the key. */
+  filterFalse = 0
 
   readonly #cacheBytes: number
   #owners: (FrameOwner | undefined)[] = []

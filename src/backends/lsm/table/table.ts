@@ -134,13 +134,16 @@ export class Table implements FrameOwner {
         }
         frame = this.fetch(block, units, bytes, level, lookup, wait)
         if (frame < 0) return Found.notResident
-      }
+      } else if (level === 0) cache.hits++
       cache.touched[frame] = 1
       const slab = cache.slabs[frame >> cache.slabShift]
       const base = (frame & cache.slabMask) << cache.blockShift
       if (level === 0) {
         const entry = findInPage(slab, base, key, 0, key.length, cache.longKeys)
-        if (entry < 0) return Found.absent
+        if (entry < 0) {
+          if (filter !== undefined) cache.filterFalse++
+          return Found.absent
+        }
         return this.resolve(slab, entry, cache.minSeq[frame], maxSeq, lookup, wait)
       }
       const found = searchPage(slab, base, key, 0, key.length, cache.longKeys)
