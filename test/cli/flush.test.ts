@@ -1,12 +1,13 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { backendNames } from '../../dist/backends/registry.js'
 import { open } from '../../dist/index.js'
 import { killedStore } from './damage.js'
 import { kintsugi, kintsugiFailure, kintsugiJson, workspace } from './workspace.js'
 
-test('flush brings what a crash left in the log into the data files', async () => {
+test.each(backendNames)('flush brings what a crash left in the log into %s', async (backend) => {
   const store = join(workspace(), 'store')
-  killedStore(store)
+  killedStore(store, backend)
   const flushed = await kintsugiJson('flush', store)
   expect(flushed).toMatchObject({ store, seq: 3, durableSeq: 3, replayedCommits: 3 })
   expect(await kintsugiJson('flush', store)).toMatchObject({ durableSeq: 3, replayedCommits: 0 })

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { open } from '../../dist/index.js'
-import { kintsugi, kintsugiFailure, kintsugiJson, workspace } from './workspace.js'
+import { kintsugi, kintsugiFailure, kintsugiJson, samples, workspace } from './workspace.js'
 
 test('init creates an empty store', async () => {
   const store = join(workspace(), 'store')
@@ -52,4 +52,17 @@ test('init takes a profile, and the backend by name', async () => {
     expect([code, error.code]).toEqual([2, 'CLI_USAGE'])
     expect(error.message).toContain('Allowed choices are')
   }
+})
+
+test('init makes an LSM store with blocks of a size, which later commands find out', async () => {
+  const store = join(workspace(), 'store')
+  const args = ['init', store, '--backend', 'lsm', '--block-bytes', '4096']
+  expect(await kintsugiJson(...args)).toEqual({ store, backend: 'lsm', created: true })
+  await kintsugiJson('put', store, 'k', 'v')
+  expect((await kintsugiJson('get', store, 'k')).value).toBe('v')
+  const load = ['import', join(samples, 'lighthouses.csv'), store, '--key', 'id']
+  const { code, error } = await kintsugiFailure([...load, '--backend', 'btree'])
+  expect([code, error.code]).toEqual([6, 'KINTSUGI_BACKEND_MISMATCH'])
+  expect((await kintsugiJson(...load, '--backend', 'lsm')).added).toBe(360)
+  expect((await kintsugiJson('stats', store)).backend).toBe('lsm')
 })

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { styleFor } from '../../dist/cli/output.js'
 import { levelsOf, levelsText, ratiosOf } from '../../dist/cli/stats-report.js'
-import { kintsugi, kintsugiJson, lighthouseStore, workspace } from './workspace.js'
+import { eventStore, kintsugi, kintsugiJson, lighthouseStore, workspace } from './workspace.js'
 
 test('stats are figures, and say what opening did', async () => {
   const store = await lighthouseStore(workspace())
@@ -13,6 +13,18 @@ test('stats are figures, and say what opening did', async () => {
   const { stdout } = await kintsugi(['stats', store])
   expect(stdout.toString()).toMatch(/clean close before +yes/)
   expect(stdout.toString()).not.toContain('write amp')
+})
+
+test('stats of an LSM store show its levels and what a read has to look into', async () => {
+  const store = await eventStore(workspace())
+  const { backend, stats, levels, readAmplification } = await kintsugiJson('stats', store)
+  expect(backend).toBe('lsm')
+  const files = levels.reduce((sum: number, level: { files: number }) => sum + level.files, 0)
+  expect(files).toBe(stats.files)
+  expect(readAmplification).toBeGreaterThan(0)
+  const { stdout } = await kintsugi(['stats', store])
+  expect(stdout.toString()).toMatch(/level +files +size +read amp/)
+  expect(stdout.toString()).toMatch(new RegExp(`^ +all +${files} `, 'm'))
 })
 
 const figures = {
