@@ -91,6 +91,15 @@ describe('picking', () => {
     expect(numbers(pick([[], [], [], level3, level4], busy)?.upper)).toEqual([2])
   })
 
+  it('goes round a table that is set aside', () => {
+    const size = { sizeBytes: smallest * 2 }
+    const levels = [[], [], [], at(3, meta(1, 'a', 'f', size), meta(2, 'm', 'r', size))]
+    levels.push(at(4, meta(9, 'x', 'y')))
+    expect(numbers(pick(levels)?.upper)).toEqual([1])
+    expect(numbers(pick(levels, { tables: new Set([1]) })?.upper)).toEqual([2])
+    expect(pick(levels, { tables: new Set([1, 2]) })).toBeUndefined()
+  })
+
   it('keeps clear of where a running compaction writes', () => {
     const size = { sizeBytes: smallest * 2 }
     const level3 = at(3, meta(1, 'a', 'f', size), meta(2, 'm', 'r', size))

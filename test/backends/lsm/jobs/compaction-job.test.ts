@@ -187,6 +187,22 @@ describe('a compaction job', () => {
     ])
   })
 
+  it('never puts the versions of a key into two tables', async () => {
+    const vfs = emptyVfs()
+    const runner = inlineOn(vfs)
+    const commits = Array.from({ length: 12 }, (_, i) => ({
+      seq: i + 1,
+      operations: ['a', 'b', 'c'].map((key) => put(key, 900))
+    }))
+    const viewSeqs = commits.map(({ seq }) => seq)
+    const flush = { ...flushJob(directory, 1, [memtableOf(commits, 99)]), viewSeqs }
+    const { outputs: tables } = await runAndPublish(vfs, runner, flush)
+    const compaction = { ...compactionJob(directory, 50, [tables]), viewSeqs, maxTableBytes: 600 }
+    const { outputs } = await runAndPublish(vfs, runner, compaction)
+    expect(outputs.map(({ entries }) => entries)).toEqual([12, 12, 12])
+    checkOrder(outputs, 50)
+  })
+
   it('is empty where nothing is left', async () => {
     const vfs = emptyVfs()
     const runner = inlineOn(vfs)
