@@ -245,7 +245,10 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     await persister.persist()
   }
 
-  /** Repacks the data of a range, or all of it, or one level, and gives back free space. */
+  /**
+   * Repacks the data of a range, or all of it, or one level, and gives back free space. Closing the
+   * store ends it with `KINTSUGI_ABORTED` or `KINTSUGI_NOT_OPEN`; what was done stays done.
+   */
   async compact(options: CompactOptions = {}): Promise<void> {
     checkOptionNames(options, [...rangeNames, 'level', 'signal', 'onProgress'])
     this.#writer()
@@ -253,7 +256,8 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     if (this.#backend.capabilities.compactsPersisted) await this.persist()
     const work = this.#backend.compact(rangeBytes(options), progress, levelOf(options))
     await interruptible(work, progress.signal)
-    await this.persist()
+    // Closing persists as well.
+    if (this.isOpen) await this.persist()
   }
 
   /**

@@ -100,7 +100,7 @@ describe('reads that do not wait', () => {
   it('say what is not in memory, and find it once it was loaded', async () => {
     const modelled = await cold()
     const { backend, entries } = modelled
-    expect(backend.tryGet(bytesOf('key0200'))).toBeNull()
+    expect(backend.tryGet(bytesOf('key0201'))).toBeNull()
     for (const key of keys) {
       expectValue(key, await loaded(backend, bytesOf(key)), entries.get(key))
     }

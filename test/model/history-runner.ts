@@ -420,12 +420,14 @@ class HistoryRunner {
   async #persist(kind: 'persist' | 'compact', form: 'await' | 'leave'): Promise<void> {
     const seq = this.#reference.lastSeq
     const vfs = this.#vfs
+    const store = this.#store
     this.figures.persists++
-    const work = this.#store[kind]().then(
+    const work = store[kind]().then(
       () => {
         if (vfs === this.#vfs) this.#acknowledged(seq, 'sync')
       },
       (error: unknown) => {
+        if (kind === 'compact' && !store.isOpen && isEndOfCompaction(error)) return
         if (vfs === this.#vfs) this.#failure ??= error
       }
     )
@@ -568,4 +570,10 @@ function toOperation(operation: ReferenceOperation): Operation {
   const key = bytesOf(operation.key)
   if (operation.type === 'del') return { type: 'del', key }
   return { type: 'put', key, value: operation.value }
+}
+
+/** Closing a store ends a compaction that somebody asked for. */
+function isEndOfCompaction(error: unknown): boolean {
+  const codes = ['KINTSUGI_ABORTED', 'KINTSUGI_NOT_OPEN']
+  return error instanceof KintsugiError && codes.includes(error.code)
 }

@@ -101,9 +101,10 @@ export class LevelSource implements SourceCursor {
     const entry = region + u32[((region + regionHeaderBytes) >>> 2) + 2 * index + 1]
     const word = u32[entry >>> 2]
     if (hasLongKey(word)) {
-      this.key = BlockMemory.of(longKeys.keyAt(memory, keyReferenceAt(entry, word)))
+      const whole = longKeys.keyAt(memory, keyReferenceAt(entry, word))
+      this.key = BlockMemory.of(whole)
       this.keyStart = 0
-      this.keyEnd = this.key.u8.length
+      this.keyEnd = whole.length
       return
     }
     this.key = memory
