@@ -1,7 +1,7 @@
 import { configDefaults, defineConfig } from 'vitest/config'
 
 /** Backends that the shared suites run on. */
-const backends = ['btree'] as const
+const backends = ['btree', 'lsm'] as const
 
 /** Suites that every backend has to pass; which one a run is about, `testedBackend` says. */
 const shared = [
@@ -18,7 +18,11 @@ const shared = [
 
 /** Of those, the suites that have nothing to say about a backend, with the reason. */
 const exceptions: Record<(typeof backends)[number], readonly string[]> = {
-  btree: []
+  btree: [],
+  lsm: [
+    'test/{crash,damage,golden,model,process,recovery,store}/**/*.test.ts',
+    'test/cli/{export,import,kill-import}.test.ts'
+  ]
 }
 
 export default defineConfig({
