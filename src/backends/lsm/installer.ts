@@ -93,9 +93,10 @@ export class Installer {
     return this.#cleaning
   }
 
-  /** Waits for a cleaning under way. */
+  /** Waits for a cleaning under way, and makes up for a job that failed during it. */
   async close(): Promise<void> {
     await this.#cleaning
+    if (this.#failed.size > 0) await this.clean()
   }
 
   async #append(edit: EditRequest, replace?: () => void): Promise<void> {

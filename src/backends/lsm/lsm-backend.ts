@@ -207,8 +207,8 @@ export class LsmBackend implements Backend {
   }
 
   async close(): Promise<void> {
-    await this.#compactor.close()
-    await this.#runner.close()
+    // Together: the threads keep the process alive until the jobs have ended.
+    await Promise.all([this.#compactor.close(), this.#runner.close()])
     await this.#installer.close()
     await this.#state.close()
     await this.#manifest.close(true)

@@ -45,6 +45,8 @@ export class WorkerRunner implements JobRunner {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    // Whoever closes waits, so the process must not end meanwhile.
+    for (const thread of this.#threads) thread.hold()
     await Promise.allSettled(this.#running)
     await Promise.all([...this.#threads].map((thread) => thread.end()))
     this.#threads.clear()
@@ -99,6 +101,11 @@ class JobThread {
     if (answer instanceof Error) throw answer
     if ('error' in answer) throw errorOf(answer.error)
     return answer.result
+  }
+
+  /** Keeps the process alive while a job is under way. */
+  hold(): void {
+    if (this.#settle !== undefined) this.#worker.ref()
   }
 
   async end(): Promise<void> {
