@@ -7,14 +7,18 @@ import { expect, it } from 'vitest'
 
 const index = fileURLToPath(new URL('../../../dist/index.js', import.meta.url))
 
-/** Writes until a compaction runs, closes the store in the middle of it, and then has nothing to do. */
+/** Writes, closes the store while a compaction runs that takes long, and has nothing else to do. */
 const program = (path: string) => `
   import { open } from ${JSON.stringify(index)}
-  const options = { backend: 'lsm', durability: 'os', memtableBytes: 128 * 1024 }
-  const store = await open(${JSON.stringify(path)}, options)
-  for (let round = 0; store.stats().compactionsRunning === 0 && round < 2000; round++) {
-    const operations = Array.from({ length: 500 }, (_, i) => {
-      return { type: 'put', key: 'k' + ((round * 500 + i) * 7919) % 100003, value: Buffer.alloc(90, i) }
+  const store = await open(${JSON.stringify(path)}, {
+    backend: 'lsm',
+    durability: 'os',
+    memtableBytes: 512 * 1024,
+    rateLimitBytesPerSecond: 200_000
+  })
+  for (let round = 0; round < 50; round++) {
+    const operations = Array.from({ length: 1000 }, (_, i) => {
+      return { type: 'put', key: 'k' + ((round * 1000 + i) * 7919) % 100003, value: Buffer.alloc(90, i) }
     })
     await store.batch(operations)
   }
