@@ -76,7 +76,7 @@ export class Throttle {
     const delayMs = Math.ceil((committedBytes - this.#lastBytes) / slowBytesPerMs)
     if (pressure === 'stop' || delayMs === 0 || this.#timer !== undefined) return
     this.#queue.hold('slowdown', true)
-    this.#timer = this.#clock.after(delayMs, () => this.#resume())
+    this.#timer = this.#clock.after(delayMs, () => this.#resume(), true)
   }
 
   #hasten(): void {
