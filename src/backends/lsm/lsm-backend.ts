@@ -13,7 +13,6 @@ import type { ByteRange } from '../../batch/batch.js'
 import { checkTables } from './check/check-tables.js'
 import { compactionHost } from './compaction-host.js'
 import { Compactor, type CompactorOptions } from './compaction/compactor.js'
-import { KeepAlive } from './compaction/keep-alive.js'
 import { compressionOf, Flusher } from './flusher.js'
 import { Installer } from './installer.js'
 import { InlineRunner } from './jobs/inline-runner.js'
@@ -208,26 +207,11 @@ export class LsmBackend implements Backend {
   }
 
   async close(): Promise<void> {
-<<<<<<< HEAD
     // Together: the threads keep the process alive until the jobs have ended.
     await Promise.all([this.#compactor.close(), this.#runner.close()])
     await this.#installer.close()
     await this.#state.close()
     await this.#manifest.close(true)
-=======
-    // Threads of jobs that nobody waits for do not keep the process alive; closing waits for them.
-    const alive = new KeepAlive()
-    alive.set(true)
-    try {
-      await this.#compactor.close()
-      await this.#runner.close()
-      await this.#installer.close()
-      await this.#state.close()
-      await this.#manifest.close(true)
-    } finally {
-      alive.set(false)
-    }
->>>>>>> bdd1aeb (LSM: closing keeps the process alive until background jobs have ended)
   }
 
   #versionChanged(): void {
