@@ -9,6 +9,7 @@ import type {
   ReadView,
   VerifyLevel
 } from '../../backend/backend.js'
+import type { Timer } from '../../base/clock.js'
 import type { ByteRange } from '../../batch/batch.js'
 import { checkTables } from './check/check-tables.js'
 import { compactionHost } from './compaction-host.js'
@@ -34,6 +35,9 @@ import { cacheStats, levelStats } from './stats.js'
 const persistShare = 0.9
 /** So many memtables' worth of writes may wait to become tables. */
 const maxWaitingMemtables = 3
+
+/** After opening, before compactions begin. */
+const firstPokeDelayMs = 200
 
 /** What an opening has found beside the manifest. */
 export type OpeningFindings = Pick<TableFiles, 'damaged' | 'nextTable'>
@@ -61,6 +65,7 @@ export class LsmBackend implements Backend {
   readonly #missing: readonly DamagedRange[]
   #appliedSeq: number
   #checksRunning = 0
+  #firstPoke: Timer | undefined
 
   constructor(context: BackendContext, manifest: Manifest, opening: OpeningFindings) {
     const { options, storeId } = context
@@ -96,6 +101,9 @@ export class LsmBackend implements Backend {
     this.#flusher = new Flusher(parts)
     this.#compactor = new Compactor(compactionHost(parts), compactorOptions(context))
     for (const { table } of opening.damaged) this.#compactor.setAside(table.number)
+    if (context.readOnly) return
+    // What the last opening left undone goes on once this one has recovered.
+    this.#firstPoke = context.clock.after(firstPokeDelayMs, () => this.#compactor.poke())
   }
 
   get appliedSeq(): number {
@@ -207,6 +215,7 @@ export class LsmBackend implements Backend {
   }
 
   async close(): Promise<void> {
+    this.#firstPoke?.cancel()
     // Together: the threads keep the process alive until the jobs have ended.
     await Promise.all([this.#compactor.close(), this.#runner.close()])
     await this.#installer.close()
