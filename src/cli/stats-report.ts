@@ -179,5 +179,5 @@ function percent(share: number | undefined): string {
 /** `fileBytes: 8192` as "file" and "8.0 KiB"; other figures as they are, in words. */
 function statsRow([name, value]: [string, number]): [string, string | number] {
   const words = name.replace(/([A-Z])/g, (letter) => ` ${letter.toLowerCase()}`)
-  return name.endsWith('Bytes') ? [words, formatBytes(value)] : [words, value]
+  return /(^b|B)ytes/.test(name) ? [words, formatBytes(value)] : [words, value]
 }
