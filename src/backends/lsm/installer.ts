@@ -80,17 +80,20 @@ export class Installer {
     for (let i = 0; i < outputCount; i++) this.#failed.add(firstOutput + i)
   }
 
-  /** Unlinks what is no longer needed. Never rejects: what is left goes with the next cleaning. */
+  /**
+   * Unlinks what is no longer needed at this moment. What fails to go is counted and goes with the
+   * next cleaning.
+   */
   clean(): Promise<void> {
-    this.#cleaning ??= this.#clean()
+    // One that is under way may not know what has just become needless.
+    const cleaning = (this.#cleaning ?? Promise.resolve())
+      .then(() => this.#clean())
       .catch((error: unknown) => {
         if (!(error instanceof KintsugiError)) throw error
         this.cleanFailures++
       })
-      .finally(() => {
-        this.#cleaning = undefined
-      })
-    return this.#cleaning
+    this.#cleaning = cleaning
+    return cleaning
   }
 
   /** Waits for a cleaning under way, and makes up for a job that failed during it. */
@@ -131,14 +134,17 @@ export class Installer {
     const manifest = this.#manifest
     // An edit that was rejected may still be found by a crash, unless something synced followed it.
     await manifest.settle()
-    const { epoch } = this.#context
-    for (const number of this.#failed) {
-      if (manifest.version.table(number) === undefined) {
-        await this.#unlink(temporaryName(number, epoch))
-        await this.#unlink(tableName(number))
-      }
-      this.#failed.delete(number)
+    const { vfs, directory, epoch } = this.#context
+    const failed = [...this.#failed].filter(
+      (number) => manifest.version.table(number) === undefined
+    )
+    for (const number of failed) {
+      await this.#unlink(temporaryName(number, epoch))
+      await this.#unlink(tableName(number))
     }
+    // Before another job takes the same inputs: an output that comes back would be hard to explain.
+    await vfs.syncDirectory(directory)
+    for (const number of failed) this.#failed.delete(number)
   }
 
   async #unlink(name: string): Promise<void> {

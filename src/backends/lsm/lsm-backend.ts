@@ -206,6 +206,7 @@ export class LsmBackend implements Backend {
       ...this.#manifest.stats(),
       memtableBytes: this.dirtyBytes,
       flushes: this.#flusher.flushes,
+      cleanFailures: this.#installer.cleanFailures,
       level0WrittenBytes: this.#flusher.bytesWritten
     }
   }
