@@ -30,6 +30,9 @@ import {
 import type { Log } from '../wal/log.js'
 import type { LogLoss } from '../wal/witness.js'
 
+/** Read between two reports. */
+const entriesPerChunk = 1000
+
 /** What a repair did, or with `dryRun` would do. Also kept in the store as `recovery/…json`. */
 export interface RepairReport {
   /** Directory of the store. */
@@ -130,13 +133,14 @@ class Repair {
       this.#identityFile,
       rebuilt ? this.#target : source
     )
+    const entries = await this.#count(recovered)
     const quarantine = await this.#conclude(recovered, rebuilt ? source : undefined)
     const report: RepairReport = {
       path,
       dryRun,
       findings: [...findings, ...(salvage?.findings ?? [])],
       rebuilt,
-      entries: recovered.backend.stats()['entries'] ?? 0,
+      entries,
       lost: salvage?.lost ?? [],
       possiblyStale: salvage?.possiblyStale ?? [],
       lostCommits: recovered.report.dropped,
@@ -166,6 +170,16 @@ class Repair {
     } catch (error) {
       if (!isCorruption(error)) throw error
       return [finding(error.message, error.facts.path ?? source)]
+    }
+  }
+
+  /** Keys in the store; a backend may know versions only. */
+  async #count({ backend, log }: Recovered): Promise<number> {
+    try {
+      return await countKeys(backend, this.progress)
+    } catch (error) {
+      await Promise.allSettled([log?.close({ clean: false }), backend.close()])
+      throw error
     }
   }
 
@@ -280,6 +294,28 @@ class Repair {
 
   get #storeId(): Buffer {
     return Buffer.from(this.#identity.storeId, 'hex')
+  }
+}
+
+async function countKeys(backend: Backend, progress: Progress): Promise<number> {
+  const view = backend.readView()
+  const cursor = view.cursor({ range: {}, reverse: false, keys: true, values: false })
+  let count = 0
+  try {
+    for (;;) {
+      const chunk = cursor.tryNextChunk(entriesPerChunk)
+      if (chunk === undefined) return count
+      if (chunk === null) await cursor.load()
+      else {
+        count += chunk.count
+        progress.report(count, 0, 'entries')
+        // Or nobody could end it.
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+    }
+  } finally {
+    cursor.close()
+    view.close()
   }
 }
 
