@@ -71,4 +71,25 @@ describe('a profile', () => {
     await fresh.close()
     await stores.memory({ vfs: other, backend: 'btree', pageBytes: 4096 })
   })
+
+  it('for trouble compacts nothing by itself, and what it is asked to', async () => {
+    const { store } = await stores.memory({
+      backend: 'lsm',
+      profile: 'safe-mode',
+      memtableBytes: 16 * 1024,
+      pageBytes: undefined as never
+    })
+    const slowdowns: string[] = []
+    for (const name of ['slowdown', 'stall'] as const)
+      store.events.on(name, () => slowdowns.push(name))
+    for (let round = 0; round < 30; round++) {
+      for (let i = 0; i < 20; i++) await store.put(`k${i}`, Buffer.alloc(300, round))
+      await store.persist()
+    }
+    expect(store.stats()).toMatchObject({ level0Files: 30, compactions: 0, compactionsRunning: 0 })
+    expect(slowdowns).toEqual([])
+    await store.compact()
+    expect(store.stats()).toMatchObject({ level0Files: 0, files: 1 })
+    expect(store.getSync('k7')).toEqual(Buffer.alloc(300, 29))
+  })
 })
