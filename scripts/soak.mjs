@@ -34,12 +34,12 @@ const seed = Number(values.seed)
 /** Small, so that segments, flushes and compactions come many times in each round. */
 const options = {
   backend: values.backend,
-  walSegmentBytes: 256 * 1024,
+  walSegmentBytes: 64 * 1024,
   cacheBytes: 4 * 1024 * 1024,
   persistDirtyBytes: 2 * 1024 * 1024,
   persistWalBytes: 2 * 1024 * 1024,
   pageBytes: 4096,
-  memtableBytes: 512 * 1024,
+  memtableBytes: 64 * 1024,
   blockBytes: 4096,
   compactionThreshold: 2,
   levelSizeMultiplier: 4
