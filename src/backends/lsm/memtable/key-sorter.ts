@@ -2,37 +2,43 @@ import type { PageBytes } from '../../../page/format.js'
 import { compareKeys, keyHeaderWords } from './arena.js'
 
 /** Fewer keys are sorted by comparing them. */
-const shortRun = 16
+const shortRun = 32
 /** Keys that agree even deeper than so many sorts can see are compared as a whole. */
 const maxDepth = 64
-/** References below fit beside five bytes of the key, others beside four. */
-const shortRefs = 2 ** 24
+/** Bytes of a key that one sort looks at, and values of a byte. */
+const headBytes = 8
+const byteValues = 256
+
+/** Keys on their way through a sort: a reference, and the eight bytes that it sorts by. */
+interface Column {
+  readonly refs: Uint32Array
+  readonly heads: Uint32Array
+  readonly tails: Uint32Array
+}
 
 /**
- * Sorts references to keys, all of them different, in key order: by the five bytes behind what the
- * keys have in common, which as numbers take a small part of the time of comparing keys, and again
- * what is equal there.
+ * Sorts references to keys, all of them different, in key order: by the eight bytes behind what the
+ * keys have in common, byte by byte from the last one, and again what is equal there. A byte in
+ * which all keys agree costs nothing, nor do keys that are in order already.
  */
 export class KeySorter {
   readonly #u8: Uint8Array
   readonly #u32: Uint32Array
-  readonly #hasShortRefs: boolean
+  readonly #counts = new Uint32Array(headBytes * byteValues)
   #refs: Uint32Array = new Uint32Array(0)
-  #sortKeys = new BigUint64Array(0)
-  /** The same as pairs of words, the lower first. */
-  #words = new Uint32Array(0)
+  #source = columnOf(0)
+  #target = columnOf(0)
 
   constructor(memory: PageBytes) {
     this.#u8 = memory.u8
     this.#u32 = memory.u32
-    this.#hasShortRefs = memory.u32.length <= shortRefs
   }
 
   /** Sorts them in place. */
   sort(refs: Uint32Array): void {
-    if (this.#sortKeys.length < refs.length) {
-      this.#sortKeys = new BigUint64Array(refs.length)
-      this.#words = new Uint32Array(this.#sortKeys.buffer)
+    if (this.#source.refs.length < refs.length) {
+      this.#source = columnOf(refs.length)
+      this.#target = columnOf(refs.length)
     }
     this.#refs = refs
     this.#sort(0, refs.length, 0, 0)
@@ -41,8 +47,8 @@ export class KeySorter {
   /** Gives back its memory. */
   clear(): void {
     this.#refs = new Uint32Array(0)
-    this.#sortKeys = new BigUint64Array(0)
-    this.#words = new Uint32Array(0)
+    this.#source = columnOf(0)
+    this.#target = columnOf(0)
   }
 
   /** Sorts a part, whose keys agree in their first `equal` bytes. */
@@ -52,46 +58,84 @@ export class KeySorter {
       return
     }
     const refs = this.#refs
-    const words = this.#words
-    const offset = this.#commonEnd(from, to, equal)
     if (depth === maxDepth) {
       const u32 = this.#u32
       refs.subarray(from, to).sort((a, b) => compareKeys(u32, a, b))
       return
     }
-    this.#fill(from, to, offset)
-    this.#sortKeys.subarray(from, to).sort()
-    const refMask = this.#hasShortRefs ? shortRefs - 1 : 0xffff_ffff
-    let runStart = from
-    for (let i = from; i < to; i++) {
-      refs[i] = words[2 * i] & refMask
-      const isLast = i + 1 === to || words[2 * i + 1] !== words[2 * i + 3]
-      const low = words[2 * i] & ~refMask
-      if (!isLast && low === (words[2 * i + 2] & ~refMask)) continue
-      if (i > runStart) this.#sort(runStart, i + 1, offset, depth + 1)
-      runStart = i + 1
+    const offset = this.#commonEnd(from, to, equal)
+    const count = to - from
+    if (!this.#fill(from, count, offset)) this.#sortColumns(count)
+    const sorted = this.#source
+    refs.set(sorted.refs.subarray(0, count), from)
+    // What is equal is noted before it is sorted, which uses the columns again.
+    for (const [start, end] of equalRuns(sorted, count)) {
+      this.#sort(from + start, from + end, offset, depth + 1)
     }
   }
 
-  /** Sort keys: four or five bytes of the key, and the reference. */
-  #fill(from: number, to: number, offset: number): void {
-    const refs = this.#refs
-    const words = this.#words
+  /** Fills the columns, and counts the values of each byte; true where all is in order already. */
+  #fill(from: number, count: number, offset: number): boolean {
+    const { refs, heads, tails } = this.#source
+    const counts = this.#counts
+    counts.fill(0)
+    let isOrdered = true
+    let lastHead = 0
+    let lastTail = 0
+    for (let i = 0; i < count; i++) {
+      const ref = this.#refs[from + i]
+      const head = this.#word(ref, offset)
+      const tail = this.#word(ref, offset + 4)
+      if (head < lastHead || (head === lastHead && tail < lastTail)) isOrdered = false
+      lastHead = head
+      lastTail = tail
+      refs[i] = ref
+      heads[i] = head
+      tails[i] = tail
+      counts[tail & 0xff]++
+      counts[byteValues + ((tail >>> 8) & 0xff)]++
+      counts[2 * byteValues + ((tail >>> 16) & 0xff)]++
+      counts[3 * byteValues + (tail >>> 24)]++
+      counts[4 * byteValues + (head & 0xff)]++
+      counts[5 * byteValues + ((head >>> 8) & 0xff)]++
+      counts[6 * byteValues + ((head >>> 16) & 0xff)]++
+      counts[7 * byteValues + (head >>> 24)]++
+    }
+    return isOrdered
+  }
+
+  /** Four bytes of the key from `offset` as a big-endian number, zeros behind its end. */
+  #word(ref: number, offset: number): number {
     const u8 = this.#u8
-    const u32 = this.#u32
-    const hasShortRefs = this.#hasShortRefs
-    for (let i = from; i < to; i++) {
-      const ref = refs[i]
-      const at = (ref + keyHeaderWords) * 4 + offset
-      const left = u32[ref + 1] - offset
-      words[2 * i] = hasShortRefs && left > 4 ? ref | (u8[at + 4] << 24) : ref
-      if (left >= 4) {
-        words[2 * i + 1] = (u8[at] << 24) | (u8[at + 1] << 16) | (u8[at + 2] << 8) | u8[at + 3]
-        continue
+    const at = (ref + keyHeaderWords) * 4 + offset
+    const left = this.#u32[ref + 1] - offset
+    if (left >= 4) {
+      return ((u8[at] << 24) | (u8[at + 1] << 16) | (u8[at + 2] << 8) | u8[at + 3]) >>> 0
+    }
+    let word = 0
+    for (let i = 0; i < left; i++) word |= u8[at + i] << (24 - 8 * i)
+    return word >>> 0
+  }
+
+  /** One stable pass over the columns for each byte that tells keys apart, the last one first. */
+  #sortColumns(count: number): void {
+    const counts = this.#counts
+    for (let byte = 0; byte < headBytes; byte++) {
+      const base = byte * byteValues
+      const { heads, tails } = this.#source
+      const words = byte < 4 ? tails : heads
+      const shift = 8 * (byte & 3)
+      if (counts[base + ((words[0] >>> shift) & 0xff)] === count) continue
+      let sum = 0
+      for (let value = base; value < base + byteValues; value++) {
+        const here = counts[value]
+        counts[value] = sum
+        sum += here
       }
-      let head = 0
-      for (let j = 0; j < left; j++) head |= u8[at + j] << (24 - 8 * j)
-      words[2 * i + 1] = head
+      scatter(this.#source, this.#target, count, words, shift, counts, base)
+      const source = this.#source
+      this.#source = this.#target
+      this.#target = source
     }
   }
 
@@ -126,4 +170,45 @@ export class KeySorter {
     }
     return common
   }
+}
+
+function columnOf(count: number): Column {
+  const memory = new Uint32Array(3 * count)
+  return {
+    refs: memory.subarray(0, count),
+    heads: memory.subarray(count, 2 * count),
+    tails: memory.subarray(2 * count)
+  }
+}
+
+/** Moves every key to its place by one byte; `counts` has where each value's keys begin. */
+function scatter(
+  source: Column,
+  target: Column,
+  count: number,
+  words: Uint32Array,
+  shift: number,
+  counts: Uint32Array,
+  base: number
+): void {
+  const { refs, heads, tails } = source
+  const { refs: toRefs, heads: toHeads, tails: toTails } = target
+  for (let i = 0; i < count; i++) {
+    const to = counts[base + ((words[i] >>> shift) & 0xff)]++
+    toRefs[to] = refs[i]
+    toHeads[to] = heads[i]
+    toTails[to] = tails[i]
+  }
+}
+
+/** Stretches of two or more keys that the sort cannot tell apart. */
+function equalRuns({ heads, tails }: Column, count: number): [start: number, end: number][] {
+  const runs: [number, number][] = []
+  let start = 0
+  for (let i = 1; i <= count; i++) {
+    if (i < count && heads[i] === heads[i - 1] && tails[i] === tails[i - 1]) continue
+    if (i - start > 1) runs.push([start, i])
+    start = i
+  }
+  return runs
 }

@@ -5,6 +5,11 @@ import { Arena, keyHeaderWords, kindMask, kindShift, seqOf, versionHeaderWords }
 import { KeySorter } from './key-sorter.js'
 import type { FrozenMemtable } from './memtable.js'
 
+/** So many keys ahead are fetched at once. */
+const fetchedKeys = 32
+/** Words of a line of the processor's caches. */
+const lineWords = 16
+
 /**
  * A frozen memtable in key order, for the job that flushes it, in whichever thread: sorts once, then
  * gives out every version, those of a key newest first. Walking allocates nothing.
@@ -26,6 +31,8 @@ export class SortedMemtable {
   readonly #refs: Uint32Array
   #at = 0
   #version = 0
+  /** Of what was fetched: kept, so that it is. */
+  #fetched = 0
 
   constructor(frozen: FrozenMemtable) {
     const arena = new Arena(frozen.shared, frozen.slots)
@@ -46,6 +53,7 @@ export class SortedMemtable {
         this.#version = 0
         return false
       }
+      if (this.#at % fetchedKeys === 0) this.#fetch()
       const ref = this.#refs[this.#at++]
       version = u32[ref]
       this.keyStart = (ref + keyHeaderWords) * 4
@@ -57,5 +65,24 @@ export class SortedMemtable {
     this.valueStart = (version + versionHeaderWords) * 4
     this.valueEnd = this.valueStart + u32[version + 3]
     return true
+  }
+
+  /**
+   * Reads a word of each line of the next keys and their first versions. They lie all over the
+   * memory: met one by one each would make the processor wait, but a run of reads that do not
+   * depend on each other takes hardly longer than one.
+   */
+  #fetch(): void {
+    const u32 = this.#u32
+    const refs = this.#refs
+    const end = Math.min(refs.length, this.#at + fetchedKeys)
+    const last = u32.length - 1
+    let fetched = this.#fetched
+    for (let i = this.#at; i < end; i++) {
+      const ref = refs[i]
+      fetched ^= u32[ref] ^ u32[Math.min(ref + lineWords, last)]
+      fetched ^= u32[Math.min(ref + 2 * lineWords, last)]
+    }
+    this.#fetched = fetched
   }
 }

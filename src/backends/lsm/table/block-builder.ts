@@ -24,7 +24,8 @@ import {
   tagKindMask
 } from './format.js'
 
-const maxLoopBytes = 96
+/** Longer runs are copied by the engine's own call, shorter ones in a loop. */
+const maxLoopBytes = 256
 
 /**
  * Builds the packed form of a data or index block, version by version. It keeps account of the page
@@ -42,6 +43,7 @@ export class BlockBuilder {
   readonly #blockBytes: number
   readonly #inlineKeyBytes: number
   readonly #bytes: Buffer
+  readonly #view: DataView
   #at = packedHeaderBytes
   #pageBytes = regionHeaderBytes
   /** Bytes at the page prefix's disposal in every key. */
@@ -62,6 +64,7 @@ export class BlockBuilder {
     this.#blockBytes = blockBytes
     this.#inlineKeyBytes = maxInlineKeyBytes(blockBytes)
     this.#bytes = Buffer.alloc(maxPackedBytes(blockBytes))
+    this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length)
   }
 
   /** Size of the packed form so far. */
@@ -231,8 +234,20 @@ export class BlockBuilder {
   }
 
   #copy(source: Uint8Array, start: number, end: number): void {
-    copyKey(this.#bytes, this.#at, source, start, end)
+    const bytes = this.#bytes
+    let at = this.#at
     this.#at += end - start
+    if (end - start > maxLoopBytes) {
+      bytes.set(source.subarray(start, end), at)
+      return
+    }
+    const view = this.#view
+    let from = start
+    for (const last = end - 3; from < last; from += 4, at += 4) {
+      const low = source[from] | (source[from + 1] << 8)
+      view.setInt32(at, low | (source[from + 2] << 16) | (source[from + 3] << 24), true)
+    }
+    while (from < end) bytes[at++] = source[from++]
   }
 }
 

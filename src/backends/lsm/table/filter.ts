@@ -131,17 +131,16 @@ function peel(
 ): Int32Array | undefined {
   const size = (segments + places - 1) * segmentBytes
   const span = segments * segmentBytes
+  const mask = segmentBytes - 1
   // Of each place: number of its keys, and all of their hashes. Side by side they are one cache miss.
   const cells = new Int32Array(3 * size)
   for (let i = 0; i < count; i++) {
     const low = hashes[2 * i]
     const high = hashes[2 * i + 1]
-    for (let place = 0; place < places; place++) {
-      const cell = 3 * placeOf(low, high, seed, span, segmentBytes, place)
-      cells[cell]++
-      cells[cell + 1] ^= low
-      cells[cell + 2] ^= high
-    }
+    const first = firstPlace(low, seed, span)
+    change(cells, first, low, high, 1)
+    change(cells, (first + segmentBytes) ^ (high & mask), low, high, 1)
+    change(cells, (first + 2 * segmentBytes) ^ ((high >>> 16) & mask), low, high, 1)
   }
   const alone = new Int32Array(size)
   let top = 0
@@ -156,14 +155,22 @@ function peel(
     order[done++] = at
     order[done++] = low
     order[done++] = high
-    for (let place = 0; place < places; place++) {
-      const other = placeOf(low, high, seed, span, segmentBytes, place)
-      cells[3 * other + 1] ^= low
-      cells[3 * other + 2] ^= high
-      if (--cells[3 * other] === 1) alone[top++] = other
-    }
+    const first = firstPlace(low, seed, span)
+    const second = (first + segmentBytes) ^ (high & mask)
+    const third = (first + 2 * segmentBytes) ^ ((high >>> 16) & mask)
+    if (change(cells, first, low, high, -1) === 1) alone[top++] = first
+    if (change(cells, second, low, high, -1) === 1) alone[top++] = second
+    if (change(cells, third, low, high, -1) === 1) alone[top++] = third
   }
   return done === order.length ? order : undefined
+}
+
+/** Puts a key into the cell of a place or takes it out; how many are there now. */
+function change(cells: Int32Array, place: number, low: number, high: number, by: number): number {
+  const cell = 3 * place
+  cells[cell + 1] ^= low
+  cells[cell + 2] ^= high
+  return (cells[cell] += by)
 }
 
 /** Sets the fingerprints, last key first: its place belongs to it alone among those before. */
@@ -175,35 +182,22 @@ function assign(
   prints: Buffer
 ): void {
   const span = segments * segmentBytes
+  const mask = segmentBytes - 1
   for (let i = 3 * (count - 1); i >= 0; i -= 3) {
     const low = order[i + 1]
     const high = order[i + 2]
-    let print = fingerprint(low, high, seed)
-    for (let place = 0; place < places; place++) {
-      const at = placeOf(low, high, seed, span, segmentBytes, place)
-      if (at !== order[i]) print ^= prints[at]
-    }
-    prints[order[i]] = print
+    const first = firstPlace(low, seed, span)
+    const second = (first + segmentBytes) ^ (high & mask)
+    const third = (first + 2 * segmentBytes) ^ ((high >>> 16) & mask)
+    // The key's own place is empty yet.
+    const print = prints[first] ^ prints[second] ^ prints[third]
+    prints[order[i]] = print ^ fingerprint(low, high, seed)
   }
 }
 
 function firstPlace(low: number, seed: number, span: number): number {
   const mixed = Math.imul(low ^ seed, 0x85eb_ca6b)
   return Math.floor((((mixed ^ (mixed >>> 15)) >>> 0) * span) / 0x1_0000_0000)
-}
-
-function placeOf(
-  low: number,
-  high: number,
-  seed: number,
-  span: number,
-  segmentBytes: number,
-  place: number
-): number {
-  const first = firstPlace(low, seed, span)
-  if (place === 0) return first
-  const bits = place === 1 ? high : high >>> 16
-  return (first + place * segmentBytes) ^ (bits & (segmentBytes - 1))
 }
 
 function fingerprint(low: number, high: number, seed: number): number {
