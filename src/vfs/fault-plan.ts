@@ -15,6 +15,7 @@ export type FaultOperation =
   | 'readdir'
   | 'stat'
   | 'rename'
+  | 'link'
   | 'unlink'
   | 'rmdir'
   | 'syncDirectory'

@@ -79,6 +79,11 @@ export class FaultVfs implements Vfs {
     this.#gate.passSync(request, () => this.#inner.renameSync(from, to))
   }
 
+  link(from: string, to: string): Promise<void> {
+    const request = { operation: 'link', paths: [from, to] } as const
+    return this.#gate.pass(request, () => this.#inner.link(from, to))
+  }
+
   unlink(path: string): Promise<void> {
     const request = { operation: 'unlink', paths: [path] } as const
     return this.#gate.pass(request, () => this.#inner.unlink(path))

@@ -13,6 +13,7 @@ export type MemOperationKind =
   | 'allocate'
   | 'truncate'
   | 'rename'
+  | 'link'
   | 'unlink'
   | 'mkdir'
   | 'rmdir'

@@ -163,6 +163,17 @@ export class MemVfs implements Vfs, MemFileHost {
     )
   }
 
+  link(from: string, to: string): Promise<void> {
+    return this.scheduler.run(() => {
+      const node = this.#find(from)
+      if (!node) throw fileError('link', from, 'ENOENT')
+      if (node.isDirectory) throw fileError('link', from, 'EPERM')
+      const target = this.#placeOf('link', to)
+      if (target.directory.entries.has(target.name)) throw fileError('link', to, 'EEXIST')
+      this.mutate('link', `${from} -> ${to}`, () => this.#record({ ...target, node }))
+    })
+  }
+
   unlink(path: string): Promise<void> {
     return this.scheduler.run(() => this.unlinkSync(path))
   }

@@ -72,6 +72,10 @@ export class NodeVfs implements Vfs {
     withTypedErrors('rename', from, () => fs.renameSync(from, to))
   }
 
+  link(from: string, to: string): Promise<void> {
+    return asPromise('link', to, (done) => fs.link(from, to, done))
+  }
+
   unlink(path: string): Promise<void> {
     return asPromise('unlink', path, (done) => fs.unlink(path, done))
   }

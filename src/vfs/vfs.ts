@@ -28,6 +28,11 @@ export interface Vfs {
   /** Replaces what stands at `to`. Durable after `syncDirectory` of both parents. */
   rename(from: string, to: string): Promise<void>
   renameSync(from: string, to: string): void
+  /**
+   * Gives the file at `from` a second name; FILE_EXISTS where something stands at `to`. Fails where
+   * the file system has no such names, or `to` lies in another one. Durable after `syncDirectory`.
+   */
+  link(from: string, to: string): Promise<void>
   unlink(path: string): Promise<void>
   unlinkSync(path: string): void
   /** Removes an empty directory. */

@@ -299,6 +299,25 @@ function nameTests(form: Form, fixture: () => VfsFixture, at: At) {
     expect(error.facts).toMatchObject({ path: at('none'), operation: 'rename' })
   })
 
+  it('gives a file a second name, which keeps it when the first one goes', async () => {
+    await put(form, fixture(), at('a'), 'text')
+    const { vfs } = fixture()
+    await vfs.link(at('a'), at('b'))
+    expect(await get(form, fixture(), at('b'))).toBe('text')
+    await form.unlink(vfs, at('a'))
+    expect(vfs.statSync(at('a'))).toBeUndefined()
+    expect(await get(form, fixture(), at('b'))).toBe('text')
+  })
+
+  it('refuses a second name that is taken, and one for nothing', async () => {
+    await put(form, fixture(), at('a'), 'one')
+    await put(form, fixture(), at('b'), 'two')
+    const { vfs } = fixture()
+    expect((await failure(vfs.link(at('a'), at('b')))).code).toBe('KINTSUGI_FILE_EXISTS')
+    expect(await get(form, fixture(), at('b'))).toBe('two')
+    expect((await failure(vfs.link(at('none'), at('c')))).code).toBe('KINTSUGI_FILE_MISSING')
+  })
+
   it('unlinks a name at once; an open handle keeps the file', async () => {
     await put(form, fixture(), at('a'), 'abc')
     const file = await form.open(fixture().vfs, at('a'), 'readwrite')

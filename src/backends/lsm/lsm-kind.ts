@@ -1,5 +1,5 @@
 import type { Backend, BackendContext, BackendKind } from '../../backend/backend.js'
-import { KintsugiError } from '../../errors.js'
+import { rebuildStore, salvageStore } from './check/salvage-store.js'
 import { LsmBackend } from './lsm-backend.js'
 import { Manifest } from './manifest/manifest.js'
 import { settleTableFiles } from './manifest/table-files.js'
@@ -11,9 +11,8 @@ export const lsmKind: BackendKind = {
   formatOptions: ['blockBytes'],
   create: createLsm,
   open: openLsm,
-  salvage: () => {
-    throw new KintsugiError('KINTSUGI_NOT_SUPPORTED', 'this backend cannot be repaired yet')
-  }
+  salvage: salvageStore,
+  rebuildManifest: rebuildStore
 }
 
 async function createLsm(context: BackendContext): Promise<Backend> {

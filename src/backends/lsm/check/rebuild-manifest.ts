@@ -1,10 +1,13 @@
-import { joinSpans, type KeySpan, spansOverlap } from '../key-span.js'
+import { isEmptySpan, joinSpans, type KeySpan, spansOverlap } from '../key-span.js'
 import type { TableMeta } from '../table-meta.js'
 
 /** Keys of which a rebuild cannot say everything. */
 export interface DoubtfulSpan extends KeySpan {
-  /** `lost`: an output of a job is gone. `resurrected`: removed keys may show again. */
-  readonly kind: 'lost' | 'resurrected'
+  /**
+   * `lost`: an output of a job is gone. `resurrected`: removed keys may show again. `unknown`: an
+   * output is gone, and nothing that is left tells whether it was lost or merged into other tables.
+   */
+  readonly kind: 'lost' | 'resurrected' | 'unknown'
   readonly reason: string
 }
 
@@ -44,14 +47,20 @@ interface Job {
  *
  * What it cannot see: outputs of a job that was given up, once every table that would show so is gone.
  * So they have to be unlinked, durably, before their inputs go to another job.
+ *
+ * `unplaced` are tables of unknown level: they go to level 0, with all that they overlap.
  */
-export function rebuildTables(footers: readonly TableMeta[]): RebuiltTables {
+export function rebuildTables(
+  footers: readonly TableMeta[],
+  unplaced: ReadonlySet<TableMeta> = new Set()
+): RebuiltTables {
   const present = new Map(footers.map((table) => [table.number, table]))
   const jobs = jobsOf(footers)
   const replaced = completeJobs(jobs, present)
   const excluded: { table: TableMeta; reason: string }[] = []
   const kept: TableMeta[] = []
   const doubts: DoubtfulSpan[] = []
+  const highestGone = highestUnknownInput(jobs, present)
   for (const job of jobs) {
     const isUnfinished =
       job.inputs.length > 0 &&
@@ -68,11 +77,13 @@ export function rebuildTables(footers: readonly TableMeta[]): RebuiltTables {
       if (reason !== undefined) excluded.push({ table, reason })
       else kept.push(table)
     }
-    if (!job.isVoid && !job.isComplete && !isUnfinished) doubts.push(...doubtsOf(job, present))
+    if (!job.isVoid && !job.isComplete && !isUnfinished) {
+      doubts.push(...doubtsOf(job, present, highestGone))
+    }
   }
   const numbers = footers.flatMap((table) => [table.number, ...table.job.inputs])
   return {
-    tables: placed(kept),
+    tables: placed(kept, unplaced),
     excluded,
     doubts,
     durableSeq: durableSeqOf(kept, jobs),
@@ -136,29 +147,68 @@ function lastOutput(
   return last
 }
 
-function doubtsOf(job: Job, present: ReadonlyMap<number, TableMeta>): DoubtfulSpan[] {
-  const { outputs, inputs } = job
-  const span = outputs.map((table): KeySpan => table).reduce(joinSpans)
-  const count = job.lost.length
-  const which = count > 0 ? `tables ${job.lost.join(', ')} are` : 'its last tables are'
-  const lost: DoubtfulSpan = {
-    low: Buffer.alloc(0),
-    high: undefined,
-    kind: 'lost',
-    reason: `of the job that made table ${outputs[0].number}, ${which} missing`
-  }
+/**
+ * The highest number of a table that others were made from, that is gone and of whose job nothing is
+ * left: any table before it may have been merged into it.
+ */
+function highestUnknownInput(
+  jobs: readonly Job[],
+  present: ReadonlyMap<number, TableMeta>
+): number {
+  const isKnown = (number: number) =>
+    present.has(number) ||
+    jobs.some(
+      ({ firstOutput, outputs }) =>
+        number >= firstOutput && number <= outputs[outputs.length - 1].number
+    )
+  const gone = jobs.flatMap(({ inputs }) => inputs).filter((number) => !isKnown(number))
+  return gone.reduce((highest, number) => Math.max(highest, number), 0)
+}
+
+function doubtsOf(
+  job: Job,
+  present: ReadonlyMap<number, TableMeta>,
+  highestGone: number
+): DoubtfulSpan[] {
+  const { outputs, inputs, lost } = job
   const left = inputs.flatMap((number) => present.get(number) ?? [])
-  if (left.length === 0) return [lost]
+  const highest = outputs[outputs.length - 1]
+  const latestGap = highest.job.isLast ? Math.max(...lost) : highest.number
+  // Inputs go before what was made from them, so those that are left tell that nothing was merged.
+  const kind = left.length === 0 && latestGap < highestGone ? 'unknown' : 'lost'
+  const doubts: DoubtfulSpan[] = gapsOf(job).map((gap) => ({ ...gap, kind }))
+  if (left.length === 0) return doubts
+  const span = outputs.map((table): KeySpan => table).reduce(joinSpans)
   const reason = `inputs ${left.map(({ number }) => number).join(', ')} of an incomplete job are used`
-  return [
-    lost,
-    { ...left.map((table): KeySpan => table).reduce(joinSpans, span), kind: 'resurrected', reason }
-  ]
+  doubts.push({
+    ...left.map((table): KeySpan => table).reduce(joinSpans, span),
+    kind: 'resurrected',
+    reason
+  })
+  return doubts
+}
+
+/** Where outputs of a job are missing: they follow one another in key order. */
+function gapsOf({ outputs, lost }: Job): (KeySpan & { readonly reason: string })[] {
+  const gaps: (KeySpan & { readonly reason: string })[] = []
+  const made = `of the job that made table ${outputs[0].number}`
+  for (let i = 0; i <= outputs.length; i++) {
+    const [before, after] = [outputs.at(i - 1), outputs.at(i)]
+    const low = i === 0 ? Buffer.alloc(0) : (before!.high ?? before!.low)
+    const from = i === 0 ? 0 : before!.number
+    const numbers = lost.filter((number) => number > from && number < (after?.number ?? Infinity))
+    const isEnd = after === undefined && !before!.job.isLast
+    if (numbers.length === 0 && !isEnd) continue
+    const which = numbers.length > 0 ? `tables ${numbers.join(', ')} are` : 'the last tables are'
+    const gap = { low, high: after?.low, reason: `${made}, ${which} missing` }
+    if (!isEmptySpan(gap)) gaps.push(gap)
+  }
+  return gaps
 }
 
 /** Gives each table a level in which every lookup finds the newest version first. */
-function placed(tables: readonly TableMeta[]): TableMeta[] {
-  const levels = new Map(tables.map((table) => [table, table.level]))
+function placed(tables: readonly TableMeta[], unplaced: ReadonlySet<TableMeta>): TableMeta[] {
+  const levels = new Map(tables.map((table) => [table, unplaced.has(table) ? 0 : table.level]))
   const levelOf = (table: TableMeta) => levels.get(table) ?? 0
   for (let isChanged = true; isChanged;) {
     isChanged = false
@@ -167,7 +217,8 @@ function placed(tables: readonly TableMeta[]): TableMeta[] {
         const [a, b] = [tables[i], tables[j]]
         if ((levelOf(a) === 0 && levelOf(b) === 0) || !spansOverlap(a, b)) continue
         const [upper, lower] = levelOf(a) < levelOf(b) ? [a, b] : [b, a]
-        if (levelOf(a) !== levelOf(b) && isAbove(upper, lower)) continue
+        const isPlaced = !unplaced.has(a) && !unplaced.has(b)
+        if (levelOf(a) !== levelOf(b) && isPlaced && isAbove(upper, lower)) continue
         levels.set(a, 0)
         levels.set(b, 0)
         isChanged = true

@@ -41,6 +41,10 @@ export interface SalvagedTable {
   readonly tombstones: RangeTombstones
   /** Keys of which versions, or tombstones that hide older ones, are lost; in key order. */
   readonly lost: readonly KeySpan[]
+  /** Removed ranges may be among what is lost: then all of the table's keys are. */
+  readonly lacksTombstones: boolean
+  /** Its span and its origin, where they proved themselves. */
+  readonly properties: TableProperties | undefined
   readonly blocksKept: number
   /** Bytes that belong to no block that proves itself. */
   readonly lostBytes: number
@@ -52,16 +56,18 @@ const noBytes = Buffer.alloc(0)
 /**
  * Yields every version in a table file whose blocks prove that they belong to this store and this
  * table, in key order, without believing index or footer. `number` is that of the file's name.
+ * `mayHaveTombstones` is false where somebody else knows that it has no removed ranges.
  */
 export async function* salvageTable(
   vfs: Vfs,
   path: string,
   number: number,
-  context: TableContext
+  context: TableContext,
+  mayHaveTombstones = true
 ): AsyncGenerator<SalvagedVersion, SalvagedTable> {
   const file = await vfs.open(path, 'read')
   try {
-    return yield* new Salvage(file, path, number, context).run()
+    return yield* new Salvage(file, path, number, context).run(mayHaveTombstones)
   } finally {
     await file.close()
   }
@@ -88,7 +94,7 @@ class Salvage {
     this.#window = new BlockWindow(file, this.#sizeBytes)
   }
 
-  async *run(): AsyncGenerator<SalvagedVersion, SalvagedTable> {
+  async *run(mayHaveTombstones: boolean): AsyncGenerator<SalvagedVersion, SalvagedTable> {
     let properties: TableProperties | undefined
     let isPastData = false
     // Whether removed ranges may have stood in what does not prove itself.
@@ -118,7 +124,8 @@ class Salvage {
     }
     if (this.#isGap || !isPastData) this.#lose(undefined)
     mayLackTombstones ||= properties === undefined
-    if (mayLackTombstones && this.#tombstones === undefined) {
+    const lacksTombstones = mayHaveTombstones && mayLackTombstones && this.#tombstones === undefined
+    if (lacksTombstones) {
       this.#lost.splice(0, Infinity, { low: noBytes, high: undefined })
     }
     return {
@@ -126,6 +133,8 @@ class Salvage {
       lost: this.#lost
         .map((span) => clipped(span, properties))
         .filter((span) => !isEmptySpan(span)),
+      lacksTombstones,
+      properties,
       blocksKept: this.#blocksKept,
       lostBytes: this.#lostBytes
     }
