@@ -89,7 +89,14 @@ export function runImport(file, store, importArguments, batchRows, kill) {
 /** Opens the store here and checks that it holds exactly the first rows of the file. */
 export async function checkPrefix(store, rows, acknowledged, batchRows) {
   const { open } = await import(new URL('open.js', dist))
-  const db = await open(store)
+  let db
+  try {
+    db = await open(store, { createIfMissing: false })
+  } catch (error) {
+    // Killed before there was a store, which only an import of the same backend may create.
+    if (error.code === 'KINTSUGI_STORE_MISSING' && acknowledged === 0) return 0
+    throw error
+  }
   try {
     const held = new Map()
     for (const [key, value] of db.entries()) held.set(key.toString('latin1'), value)
