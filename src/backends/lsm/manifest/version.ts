@@ -19,8 +19,8 @@ export class Version {
   /** Numbers from here on were not yet given to a table of the store. */
   readonly nextTable: number
   /**
-   * Tables that were replaced and whose files may be there, the oldest data first: this is the order
-   * to unlink them in (rule B3).
+   * Tables that were replaced and whose files may be there, in the order to unlink them in (rule B3):
+   * as they were replaced, and the inputs of one job the oldest data first.
    */
   readonly leftovers: readonly Leftover[]
   readonly #tables = new Map<number, TableMeta>()
@@ -106,24 +106,26 @@ export class Version {
     for (const { number } of edit.added) nextTable = Math.max(nextTable, number + 1)
     if (edit.snapshot === true) {
       const levels = Version.empty.#levelsAfter(edit.added, new Set())
-      return new Version(levels, durableSeq, nextTable, inOrder([...edit.leftovers]))
+      return new Version(levels, durableSeq, nextTable, edit.leftovers)
     }
     const gone = new Set(edit.removed)
     const kept = new Set(edit.added.map(({ number }) => number))
-    const leftovers = this.leftovers.slice()
+    const replaced: Leftover[] = []
     for (const number of edit.removed) {
       const table = this.#tables.get(number)
       assert(table !== undefined, 'an edit removes tables that are there')
       const { maxSeq, level } = table
       // A table that is added again has only moved to another level.
-      if (!kept.has(number)) leftovers.push({ number, maxSeq, level, isRetired: false })
+      if (!kept.has(number)) replaced.push({ number, maxSeq, level, isRetired: false })
     }
     const leaving = new Set(edit.retired)
-    const marked = leftovers.map((leftover) =>
+    // A table goes after those that it was made from: while one of them is there it tells that they
+    // do not count.
+    const leftovers = [...this.leftovers, ...inOrder(replaced)].map((leftover) =>
       leaving.has(leftover.number) ? { ...leftover, isRetired: true } : leftover
     )
     const levels = this.#levelsAfter(edit.added, gone)
-    return new Version(levels, durableSeq, nextTable, inOrder(marked))
+    return new Version(levels, durableSeq, nextTable, leftovers)
   }
 
   /** The files of retired tables are gone, and durably so: nothing has to be known of them. */
@@ -205,7 +207,7 @@ function byLowKey(a: TableMeta, b: TableMeta): number {
   return compareBytes(a.low, b.low)
 }
 
-/** Oldest data first: the deepest level, and the lowest numbers in it (rule B3). */
+/** Of the inputs of a job the oldest data first: the deepest level (rule B3). */
 function inOrder(leftovers: Leftover[]): readonly Leftover[] {
   return leftovers.sort((a, b) => b.level - a.level || a.maxSeq - b.maxSeq || a.number - b.number)
 }

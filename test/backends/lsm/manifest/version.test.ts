@@ -74,6 +74,22 @@ describe('a version', () => {
     expect(conflict(two, { added: [tableOf(4)] })).toMatch(/added again/)
   })
 
+  // A table that had been merged away came back without its manifest: the table that it had gone into
+  // was deeper, and had been unlinked before it.
+  it('lists leftovers in the order in which they were replaced', () => {
+    const one = after(
+      Version.empty,
+      { added: [tableOf(1, 1), tableOf(2, 2)] },
+      { added: [tableOf(3, 2)], removed: [1, 2] },
+      { added: [tableOf(4, 3)], removed: [3] },
+      { added: [tableOf(5, 4)], removed: [4] }
+    )
+    const order = [2, 1, 3, 4]
+    expect(one.obsolete.map(({ number }) => number)).toEqual(order)
+    const again = Version.empty.apply(one.snapshot())
+    expect(again.obsolete.map(({ number }) => number)).toEqual(order)
+  })
+
   it('refuses what contradicts it', () => {
     const one = after(Version.empty, {
       added: [tableOf(1), tableOf(2)],
