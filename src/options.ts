@@ -77,7 +77,7 @@ export interface StoreOptions {
   persistIntervalMs?: number
   /** Size of a B+ tree page; fixed when the store is created. Default 8 KiB, a power of two. */
   pageBytes?: number
-  /** LSM: size of the memtable that takes writes; full, it becomes tables. Default 32 MiB. */
+  /** LSM: size of the memtable that takes writes; full, it becomes tables. Default 64 MiB. */
   memtableBytes?: number
   /** LSM: number of levels, the first included. Default 7, from 2 to 12. */
   maxLevels?: number
@@ -180,7 +180,7 @@ const rules: { readonly [Name in keyof ResolvedOptions]: Rule } = {
     allowed: 'a power of two from 4096 to 65536',
     check: (given) => [4, 8, 16, 32, 64].some((size) => given === size * KiB)
   },
-  memtableBytes: whole(32 * MiB, 16 * KiB, GiB, 'bytes'),
+  memtableBytes: whole(64 * MiB, 16 * KiB, GiB, 'bytes'),
   maxLevels: whole(7, 2, 12, 'levels'),
   levelSizeMultiplier: whole(10, 2, 100, 'times'),
   compactionThreshold: whole(4, 1, 64, 'tables'),

@@ -12,7 +12,7 @@ import { CopyPool } from '../../dist/page/copy-pool.js'
 const valueBytes = Number(process.argv[2] ?? 100)
 const batchSize = Number(process.argv[3] ?? 1000)
 const rounds = 6
-const memtableBytes = 32 * 2 ** 20
+const memtableBytes = 64 * 2 ** 20
 const keyHash = new KeyHash(Buffer.alloc(16, 7))
 const pool = new ArenaPool(memtableBytes)
 const count = Math.floor(memtableBytes / (batchBytesOf(1) + 18)) - batchSize

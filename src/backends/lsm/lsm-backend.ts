@@ -33,8 +33,10 @@ import { cacheStats, levelStats } from './stats.js'
 
 /** A persist begins before the memtable is full, so that writes go on in a new one meanwhile. */
 const persistShare = 0.9
-/** So many memtables' worth of writes may wait to become tables. */
-const maxWaitingMemtables = 3
+/** So many memtables' worth of writes may be in memory: one takes writes while one is flushed. */
+const maxMemtables = 2
+/** A memtable so full will be flushed soon. */
+const prepareShare = 0.5
 
 /** After opening, before compactions begin. */
 const firstPokeDelayMs = 200
@@ -65,13 +67,16 @@ export class LsmBackend implements Backend {
   readonly #missing: readonly DamagedRange[]
   #appliedSeq: number
   #checksRunning = 0
+  readonly #prepareBytes: number
+  #isPrepared = false
   #firstPoke: Timer | undefined
 
   constructor(context: BackendContext, manifest: Manifest, opening: OpeningFindings) {
     const { options, storeId } = context
     const hash = new KeyHash(storeId)
     this.persistBytes = Math.floor(options.memtableBytes * persistShare)
-    this.holdBytes = maxWaitingMemtables * options.memtableBytes
+    this.#prepareBytes = options.memtableBytes * prepareShare
+    this.holdBytes = maxMemtables * options.memtableBytes
     this.#context = context
     this.#manifest = manifest
     this.#missing = opening.damaged.map(({ table, reason }) => ({
@@ -150,7 +155,9 @@ export class LsmBackend implements Backend {
 
   apply(bytes: Buffer, start: number, end: number, seq: number): void {
     if (this.#memtables.reserve(bytes, start, end)) this.#state.memtablesChanged()
-    this.#memtables.active.apply(bytes, start, end, seq, this.#state.views.newest)
+    const { active } = this.#memtables
+    active.apply(bytes, start, end, seq, this.#state.views.newest)
+    if (!this.#isPrepared && active.usedBytes >= this.#prepareBytes) this.#prepareFlush()
     this.#appliedSeq = seq
   }
 
@@ -222,6 +229,12 @@ export class LsmBackend implements Backend {
     await this.#installer.close()
     await this.#state.close()
     await this.#manifest.close(true)
+  }
+
+  /** Starting a thread takes as long as filling a good part of a memtable. */
+  #prepareFlush(): void {
+    this.#isPrepared = true
+    this.#runner.prepare()
   }
 
   #versionChanged(): void {

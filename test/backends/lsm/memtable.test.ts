@@ -365,6 +365,6 @@ describe('arenas', () => {
     expect(new Memtable(many, strong).roomFor(20_000, 2000)).toBe(true)
     const usual = Array.from({ length: 5 }, () => pool.take(0, 0))
     for (const arena of usual) pool.give(arena)
-    expect(pool.spareBytes).toBe(2 * first.shared.byteLength)
+    expect(pool.spareBytes).toBe(first.shared.byteLength)
   })
 })

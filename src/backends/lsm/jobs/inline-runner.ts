@@ -28,6 +28,10 @@ export class InlineRunner implements JobRunner {
     this.#limiter = limiter
   }
 
+  prepare(): void {
+    // This thread runs already.
+  }
+
   async run(job: Job, { abort }: RunOptions): Promise<JobResult> {
     if (this.#isClosed) throw aborted()
     const limiter = job.kind === 'compaction' ? this.#limiter : undefined

@@ -12,6 +12,8 @@ export interface RunOptions {
  * under temporary names, for the caller to remove.
  */
 export interface JobRunner {
+  /** A job will come soon: whatever takes time to start may start now. */
+  prepare(): void
   run(job: Job, options: RunOptions): Promise<JobResult>
   /** Waits for running jobs to end; end compactions before by their `abort`. */
   close(): Promise<void>

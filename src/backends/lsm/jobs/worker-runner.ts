@@ -29,6 +29,10 @@ export class WorkerRunner implements JobRunner {
     this.#start = { vfs, rate: limiter.memory }
   }
 
+  prepare(): void {
+    if (!this.#isClosed && this.#threads.size === 0) this.#idle.push(this.#startThread())
+  }
+
   async run(job: Job, { abort, isAwaited }: RunOptions): Promise<JobResult> {
     if (this.#isClosed) throw aborted()
     const thread = this.#takeThread()
@@ -57,6 +61,10 @@ export class WorkerRunner implements JobRunner {
       if (thread.isAlive) return thread
       this.#threads.delete(thread)
     }
+    return this.#startThread()
+  }
+
+  #startThread(): JobThread {
     const thread = new JobThread(this.#entry, this.#start)
     this.#threads.add(thread)
     return thread

@@ -1,7 +1,7 @@
 import { Arena, entryBytesFor } from './arena.js'
 
-/** One is being written, one flushed, and these wait. */
-const maxSpare = 2
+/** One is being written and one flushed; only while a flush lags there are more. */
+const maxSpare = 1
 
 /**
  * Makes the arenas of memtables and keeps those given back: memory touched for the first time costs
