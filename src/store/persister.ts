@@ -41,6 +41,9 @@ export class Persister {
   readonly #throttle: Throttle
   /** A persist under way, or what keeps one from starting. */
   #running: Promise<number> | undefined
+  /** How many persists began, and the last of them. */
+  #begun = 0
+  #latest: Promise<number> = Promise.resolve(0)
   #lastPersistMs: number
   #logBytesAtPersist = 0
   #failures = 0
@@ -64,14 +67,20 @@ export class Persister {
 
   /** Makes the backend durable up to everything applied at this moment, and retires log. */
   persist(): Promise<number> {
-    // One that is under way may have frozen an older state.
-    if (this.#running !== undefined) return this.#running.then(() => this.persist())
-    const running = this.#persist().finally(() => {
+    if (this.#running !== undefined) {
+      // One that is under way may have frozen an older state; one that begins after it has not.
+      const begun = this.#begun
+      return this.#running.then(() => (this.#begun > begun ? this.#latest : this.persist()))
+    }
+    this.#begun++
+    this.#latest = this.#persist().finally(() => {
       this.#running = undefined
       this.#relieve()
+      // What came in meanwhile may be due already, and commits wait for it.
+      this.check()
     })
-    this.#running = running
-    return running
+    this.#running = this.#latest
+    return this.#latest
   }
 
   /** Does something during which nothing is persisted and no log retired. */

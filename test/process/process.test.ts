@@ -202,7 +202,7 @@ describe('a full file system', () => {
       cacheBytes: 1024 * 1024
     } as const
     const store = await open(path, options)
-    const value = Buffer.alloc(20_000, 7)
+    const value = new SeededRandom(4).fill(Buffer.alloc(20_000))
     let count = 0
     let code: string | undefined
     while (code === undefined && count < 2000) {

@@ -6,7 +6,16 @@ import { writeSync } from 'node:fs'
 import { open } from '../../dist/index.js'
 
 const [, , path, backend, durability, ending, count = '0'] = process.argv
-const say = (line) => writeSync(1, `${line}\n`)
+function say(line) {
+  for (;;) {
+    try {
+      return writeSync(1, `${line}\n`)
+    } catch (error) {
+      // The pipe is full: whoever reads is slow.
+      if (error.code !== 'EAGAIN') throw error
+    }
+  }
+}
 
 const small = { walSegmentBytes: 65_536, pageBytes: 4096, memtableBytes: 65_536 }
 const store = await open(path, { ...small, backend, durability }).catch((error) => {
