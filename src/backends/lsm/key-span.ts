@@ -7,6 +7,9 @@ export interface KeySpan {
   readonly high: Uint8Array | undefined
 }
 
+/** The lowest key there can be. */
+const noBytes = Buffer.alloc(0)
+
 /** The smallest key behind `key`. May be one byte longer than a key can be. */
 export function successor(key: Uint8Array): Buffer {
   const next = Buffer.alloc(key.length + 1)
@@ -16,7 +19,7 @@ export function successor(key: Uint8Array): Buffer {
 
 /** A range of keys with its bounds made inclusive below and exclusive above. */
 export function spanOf({ gt, gte, lt, lte }: ByteRange): KeySpan {
-  const low = gte ?? (gt === undefined ? Buffer.alloc(0) : successor(gt))
+  const low = gte ?? (gt === undefined ? noBytes : successor(gt))
   return { low, high: lt ?? (lte === undefined ? undefined : successor(lte)) }
 }
 

@@ -7,6 +7,7 @@ import type { Version } from './manifest/version.js'
 import type { MemtableList } from './memtable-list.js'
 import { ChunkWriter } from './read/chunk-writer.js'
 import { openSources, loadSources } from './read/cursor-sources.js'
+import type { LevelSource } from './read/level-source.js'
 import type { ViewOrigin } from './read/lsm-view.js'
 import type { CursorSources } from './read/merging-cursor.js'
 import { PointReader } from './read/point-reader.js'
@@ -22,6 +23,7 @@ export class LsmState implements ViewOrigin {
   readonly damage = new DamageList()
   readonly tables: TableSet
   readonly memtables: MemtableList
+  readonly #closedSources: LevelSource[] = []
   #tableSources: TableSources
   #sources!: Sources
   #stateNumber = 0
@@ -55,7 +57,7 @@ export class LsmState implements ViewOrigin {
   }
 
   open(span: KeySpan, wait: boolean): CursorSources | null {
-    return openSources(this.#sources, span, wait)
+    return openSources(this.#sources, this.#closedSources, span, wait)
   }
 
   load(span: KeySpan): Promise<void> {

@@ -1,6 +1,9 @@
 import { markAsUntransferable } from 'node:worker_threads'
 import type { EntryChunk } from '../../../backend/backend.js'
+import { entryHeaderBytes, keyBytesMask, regionHeaderBytes } from '../../../page/format.js'
 import type { PageBytes } from '../../../page/format.js'
+import { entryBytes } from '../../../page/read.js'
+import { tagBytes } from '../table/format.js'
 
 /** Memory of chunks is taken in blocks; a chunk ends where its block does. */
 const blockBytes = 65_536
@@ -9,13 +12,14 @@ const minRoomBytes = 4096
 /** Bounds of chunks share arrays of so many. */
 const boundsLength = 16_384
 /** Longer runs of bytes are copied by a call, which costs an object. */
-const maxLoopWords = 96
+const maxLoopWords = 256
 
 /** Collects copies of entries into chunks that are the caller's own. */
 export class ChunkWriter {
   #bytes = Buffer.alloc(0)
   #words = new Uint32Array(0)
   #usedBytes = 0
+  #firstByte = 0
   #bounds = new Uint32Array(0)
   #nextBound = 0
   #firstBound = 0
@@ -23,6 +27,11 @@ export class ChunkWriter {
 
   get count(): number {
     return this.#count
+  }
+
+  /** Bytes of the chunk so far. */
+  get sizeBytes(): number {
+    return this.#usedBytes - this.#firstByte
   }
 
   /** Begins a chunk of at most `maxEntries`. */
@@ -35,6 +44,7 @@ export class ChunkWriter {
       this.#nextBound = 0
     }
     this.#firstBound = this.#nextBound
+    this.#firstByte = this.#usedBytes
   }
 
   /** True where an entry of this size belongs into the chunk: always, while it is empty. */
@@ -74,6 +84,55 @@ export class ChunkWriter {
     this.#count++
   }
 
+  /**
+   * Copies up to `wanted` plain entries of a page from `index` on, upwards or downwards, in one
+   * stretch, as they stand there side by side. Answers how many: 0 where the chunk is full.
+   */
+  addRun(page: PageBytes, region: number, index: number, wanted: number, reverse: boolean): number {
+    const { u32 } = page
+    const slots = ((region + regionHeaderBytes) >> 2) + 1
+    const step = reverse ? -2 : 2
+    const firstSlot = slots + 2 * index
+    const near = region + u32[firstSlot]
+    let count = wanted
+    let far = region + u32[firstSlot + (count - 1) * step]
+    let from = reverse ? far : near
+    let to = reverse ? near : far
+    to += entryBytes(page, to)
+    // Later than the chunk's first entry there may be room for some of them only.
+    while (!this.#takesRun(count, to - from)) {
+      count >>= 1
+      if (count === 0) return 0
+      far = region + u32[firstSlot + (count - 1) * step]
+      from = reverse ? far : near
+      to = reverse ? near : far
+      to += entryBytes(page, to)
+    }
+    const target = this.#usedBytes
+    this.#copy(page, from, to, target)
+    this.#usedBytes = target + to - from
+    const bounds = this.#bounds
+    const moved = target - from + entryHeaderBytes
+    let bound = this.#nextBound
+    let slot = firstSlot
+    for (let i = 0; i < count; i++) {
+      const entry = region + u32[slot]
+      const word = u32[entry >> 2]
+      const key = entry + moved
+      const keyEnd = key + (word & keyBytesMask)
+      const value = (keyEnd + 3) & ~3
+      bounds[bound] = key
+      bounds[bound + 1] = keyEnd
+      bounds[bound + 2] = value + tagBytes
+      bounds[bound + 3] = value + (word >>> 16)
+      bound += 4
+      slot += step
+    }
+    this.#nextBound = bound
+    this.#count += count
+    return count
+  }
+
   /** What was collected. */
   end(): EntryChunk {
     return {
@@ -83,6 +142,14 @@ export class ChunkWriter {
       bounds: this.#bounds,
       firstBound: this.#firstBound
     }
+  }
+
+  #takesRun(entries: number, bytes: number): boolean {
+    if (this.#nextBound + 4 * entries > this.#bounds.length) return false
+    if (this.#usedBytes + bytes <= this.#bytes.length) return true
+    if (this.#count > 0) return false
+    this.#grow(Math.max(blockBytes, bytes))
+    return true
   }
 
   /** Copies to a 4-byte aligned place, word by word where the source is aligned, too. */
@@ -108,5 +175,6 @@ export class ChunkWriter {
     markAsUntransferable(memory)
     this.#words = new Uint32Array(memory)
     this.#usedBytes = 0
+    this.#firstByte = 0
   }
 }

@@ -13,11 +13,15 @@ const orderedPerTurn = 4096
 
 /**
  * Cursors over everything that a span touches; null where something has to be done first that takes
- * long, and it must not.
+ * long, and it must not. Sources in `closed` are used again.
  */
-export function openSources(sources: Sources, span: KeySpan, wait: boolean): CursorSources | null {
+export function openSources(
+  sources: Sources,
+  closed: LevelSource[],
+  span: KeySpan,
+  wait: boolean
+): CursorSources | null {
   const cursors: SourceCursor[] = []
-  const missing = new Lookup()
   const tombstones: RangeTombstones[] = []
   for (const memtable of sources.memtables) {
     if (memtable.isEmpty) continue
@@ -25,16 +29,18 @@ export function openSources(sources: Sources, span: KeySpan, wait: boolean): Cur
     cursors.push(new MemtableSource(memtable))
     if (!memtable.tombstones.isEmpty) tombstones.push(memtable.tombstones)
   }
-  for (const table of tombstoneTables(sources, span)) {
-    if (!table.open(missing, wait)) return null
-    tombstones.push(table.tombstones)
+  if (sources.withTombstones.length > 0) {
+    const missing = new Lookup()
+    for (const table of tombstoneTables(sources, span)) {
+      if (!table.open(missing, wait)) return null
+      tombstones.push(table.tombstones)
+    }
   }
-  for (const table of sources.level0) {
-    if (spansOverlap(table.meta, span)) cursors.push(new LevelSource([table]))
-  }
-  for (const { tables } of sources.levels) {
-    const touched = tables.filter(({ meta }) => spansOverlap(meta, span))
-    if (touched.length > 0) cursors.push(new LevelSource(touched))
+  const { runs } = sources
+  for (let i = 0; i < runs.length; i++) {
+    const source = closed.pop() ?? new LevelSource(closed)
+    if (source.begin(runs[i], span)) cursors.push(source)
+    else closed.push(source)
   }
   return { cursors, tombstones }
 }

@@ -12,22 +12,39 @@ export class LevelTables {
 
   /** The table whose span holds the key, if there is one. */
   find(key: Uint8Array): Table | undefined {
-    const at = this.indexOf(key)
+    const at = this.placeUpTo(key)
     if (at < 0) return undefined
     const table = this.tables[at]
     const { high } = table.meta
     return high === undefined || compare(key, high) < 0 ? table : undefined
   }
 
+  /** Place of the first table with keys from `key` on; their number: there is none. */
+  placeFrom(key: Uint8Array): number {
+    const at = this.placeUpTo(key)
+    if (at < 0) return 0
+    const { high } = this.tables[at].meta
+    return high === undefined || compare(key, high) < 0 ? at : at + 1
+  }
+
   /** Place of the last table whose span begins at or before the key; -1: all begin behind it. */
-  indexOf(key: Uint8Array): number {
+  placeUpTo(key: Uint8Array): number {
+    return this.#placeBelow(key, 1)
+  }
+
+  /** Place of the last table whose span begins before the key; -1: none does. */
+  placeBefore(key: Uint8Array): number {
+    return this.#placeBelow(key, 0)
+  }
+
+  #placeBelow(key: Uint8Array, limit: number): number {
     const lows = this.#lows
     let low = 0
     let high = lows.length
     while (low < high) {
       const middle = (low + high) >> 1
-      if (compare(key, lows[middle]) < 0) high = middle
-      else low = middle + 1
+      if (compare(lows[middle], key) < limit) low = middle + 1
+      else high = middle
     }
     return low - 1
   }

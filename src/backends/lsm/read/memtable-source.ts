@@ -6,7 +6,9 @@ import type { SourceCursor } from './source-cursor.js'
 
 /** A memtable as a source of a merging cursor. */
 export class MemtableSource implements SourceCursor {
+  age = 0
   readonly key: PageBytes
+  readonly page = undefined
   readonly #cursor: MemtableCursor
 
   constructor(memtable: Memtable) {
@@ -28,6 +30,10 @@ export class MemtableSource implements SourceCursor {
 
   next(): boolean {
     return this.#cursor.next()
+  }
+
+  skip(): void {
+    // There is no page to be called for.
   }
 
   resolve(maxSeq: number, lookup: Lookup): boolean {

@@ -4,6 +4,7 @@ import { spanOf, type KeySpan } from '../key-span.js'
 import { Lookup } from '../lookup.js'
 import type { RangeTombstones } from '../range-tombstones.js'
 import type { ChunkWriter } from './chunk-writer.js'
+import { compareKeys, entriesBefore, entriesWithin } from './page-run.js'
 import type { SourceCursor } from './source-cursor.js'
 
 /** A chunk ends when it has so many bytes. */
@@ -53,7 +54,8 @@ export class MergingCursor implements Cursor {
   /** Cursors that have to seek, and cursors that have to go on, before anything can be told. */
   #toSeek: SourceCursor[] = []
   #toMove: SourceCursor[] = []
-  readonly #ages = new Map<SourceCursor, number>()
+  /** The current key is done with; 1: no other source stands on it, 2: others may. */
+  #done = 0
   /** The key passed last, or the one sought; in the first bytes of memory that grows. */
   #resume = Buffer.allocUnsafe(64)
   #resumeBytes = -1
@@ -80,11 +82,9 @@ export class MergingCursor implements Cursor {
       ? high === undefined || compareBytes(key, high) < 0
       : compareBytes(key, low) > 0
     // The caller may reuse the key's memory.
-    if (isInside) this.#keep(key, 0, key.length, false)
+    if (isInside) this.#keepBytes(key, 0, key.length, false)
     this.#ended = false
-    this.#placed = []
-    this.#toMove = []
-    this.#toSeek = [...(this.#sources?.cursors ?? [])]
+    this.#begin(this.#sources?.cursors ?? [])
   }
 
   nextChunkSync(maxEntries: number): EntryChunk | undefined {
@@ -130,38 +130,66 @@ export class MergingCursor implements Cursor {
       this.#origin.damage.note(error)
       throw error
     }
+    // A view never shows more later.
+    if (hasEnded === true) this.#ended = true
     if (this.#chunks.count > 0) return this.#chunks.end()
-    if (hasEnded === null) return null
-    this.#ended = true
-    return undefined
+    return hasEnded === null ? null : undefined
   }
 
   /** Adds entries; true at the end, false when the chunk is full, null when something is missing. */
   #collect(maxEntries: number, wait: boolean): boolean | null {
     const chunks = this.#chunks
-    let bytes = 0
     let passed = 0
-    while (chunks.count < maxEntries && bytes < maxChunkBytes) {
+    for (;;) {
+      if (this.#done > 0) this.#pass()
       if (this.#toSeek.length + this.#toMove.length > 0 && !this.#place(wait)) return null
       if (this.#placed.length === 0) return true
       const first = this.#placed[0]
       if (this.#isBeyond(first)) return true
-      const added = this.#addCurrent(first, wait)
-      if (added === null) return null
-      if (added < 0) return false
-      bytes += added
-      this.#pass(first)
-      if (added === 0 && !wait && ++passed >= maxPassedKeys) {
+      let added: number | null = this.#addRun(first, maxEntries - chunks.count)
+      if (added === 0) {
+        added = this.#addCurrent(first, wait)
+        if (added === null || added < 0) {
+          this.#keep(first, false)
+          return added === null ? null : false
+        }
+        this.#done = 2
+      } else this.#done = 1
+      const isFull = chunks.count >= maxEntries || chunks.sizeBytes >= maxChunkBytes
+      if (isFull || (added === 0 && !wait && ++passed >= maxPassedKeys)) {
+        this.#keep(first, true)
+        if (isFull) return false
         this.#missing = 'turn'
         return null
       }
     }
-    return false
+  }
+
+  /** Adds entries of the first source that come one after the other in its page: how many. */
+  #addRun(first: SourceCursor, wanted: number): number {
+    const { page } = first
+    if (page === undefined || !page.plain || page.maxSeq > this.#maxSeq) return 0
+    if (this.#sources!.tombstones.length > 0 || !this.#keys || !this.#values) return 0
+    const reverse = this.#reverse
+    const left = reverse ? page.index + 1 : page.count - page.index
+    let run = left < wanted ? left : wanted
+    if (this.#placed.length > 1) {
+      const { key, keyStart, keyEnd } = this.#placed[1]
+      run = entriesBefore(page, reverse, run, key, keyStart, keyEnd)
+    }
+    const bound = reverse ? this.#span.low : this.#span.high
+    if (run > 1 && bound !== undefined && bound.length > 0) {
+      run = entriesWithin(page, reverse, run, bound)
+    }
+    if (run === 0) return 0
+    const added = this.#chunks.addRun(page.memory, page.region, page.index, run, reverse)
+    if (added > 1) first.skip(added - 1)
+    return added
   }
 
   /**
-   * Adds the current key's entry if it has one that shows: its bytes and one more; 0 if not; -1
-   * where the chunk has no room for it; null when its value is not in memory.
+   * Adds the current key's entry if it has one that shows: 1; 0 if not; -1 where the chunk has no
+   * room for it; null when its value is not in memory.
    */
   #addCurrent(first: SourceCursor, wait: boolean): number | null {
     const lookup = this.#lookup
@@ -175,7 +203,7 @@ export class MergingCursor implements Cursor {
     const valueBytes = valueEnd - lookup.start
     if (!this.#chunks.takes(keyEnd - keyStart, valueBytes)) return -1
     this.#chunks.add(key, keyStart, keyEnd, lookup.memory, lookup.start, valueEnd)
-    return keyEnd - keyStart + valueBytes + 1
+    return 1
   }
 
   /**
@@ -208,19 +236,22 @@ export class MergingCursor implements Cursor {
     return false
   }
 
-  /** All sources leave the current key. */
-  #pass(first: SourceCursor): void {
+  /** All sources leave the current key, which is done with. */
+  #pass(): void {
     const placed = this.#placed
-    this.#keep(first.key.u8, first.keyStart, first.keyEnd, true)
+    const first = placed[0]
     let equal = 1
-    while (equal < placed.length && this.#compare(placed[equal], first) === 0) equal++
+    if (this.#done > 1) {
+      while (equal < placed.length && this.#compare(placed[equal], first) === 0) equal++
+    }
+    this.#done = 0
     if (equal === 1) {
       // The usual case: one source goes on, and mostly stays the first.
       const moved = first.next(false)
       if (moved === true) this.#settle()
       else {
         placed.shift()
-        if (moved === null) this.#toMove.push(first)
+        if (moved === null) this.#comesLater(first)
       }
       return
     }
@@ -228,8 +259,14 @@ export class MergingCursor implements Cursor {
     for (const cursor of leaving) {
       const moved = cursor.next(false)
       if (moved === true) this.#insert(cursor)
-      else if (moved === null) this.#toMove.push(cursor)
+      else if (moved === null) this.#comesLater(cursor)
     }
+  }
+
+  /** A cursor has to go on from the key that was passed, once that is possible. */
+  #comesLater(cursor: SourceCursor): void {
+    this.#keep(cursor, true)
+    this.#toMove.push(cursor)
   }
 
   /** Puts the first cursor, which has gone on, where it belongs. */
@@ -251,24 +288,28 @@ export class MergingCursor implements Cursor {
 
   #isBehind(a: SourceCursor, b: SourceCursor): boolean {
     const order = this.#compare(a, b)
-    return order > 0 || (order === 0 && this.#ages.get(a)! > this.#ages.get(b)!)
+    return order > 0 || (order === 0 && a.age > b.age)
   }
 
   /** Order of the current keys of two cursors, in the direction of the walk. */
   #compare(a: SourceCursor, b: SourceCursor): number {
-    const order = compareRuns(a.key.u8, a.keyStart, a.keyEnd, b.key.u8, b.keyStart, b.keyEnd)
+    const order = compareKeys(a.key, a.keyStart, a.keyEnd, b.key, b.keyStart, b.keyEnd)
     return this.#reverse ? -order : order
   }
 
-  #isBeyond({ key, keyStart, keyEnd }: SourceCursor): boolean {
+  #isBeyond(cursor: SourceCursor): boolean {
     const bound = this.#reverse ? this.#span.low : this.#span.high
-    if (bound === undefined) return false
-    const order = compareRuns(key.u8, keyStart, keyEnd, bound, 0, bound.length)
+    if (bound === undefined || bound.length === 0) return bound !== undefined && !this.#reverse
+    const order = compareWithKey(cursor, bound)
     return this.#reverse ? order < 0 : order >= 0
   }
 
-  /** Keeps the key from which to go on. */
-  #keep(bytes: Uint8Array, start: number, end: number, isPassed: boolean): void {
+  /** Keeps the cursor's key as the one to go on from. */
+  #keep({ key, keyStart, keyEnd }: SourceCursor, isPassed: boolean): void {
+    this.#keepBytes(key.u8, keyStart, keyEnd, isPassed)
+  }
+
+  #keepBytes(bytes: Uint8Array, start: number, end: number, isPassed: boolean): void {
     const length = end - start
     if (length > this.#resume.length) this.#resume = Buffer.allocUnsafe(2 * length)
     const kept = this.#resume
@@ -287,9 +328,20 @@ export class MergingCursor implements Cursor {
     this.#closeSources()
     this.#sources = sources
     this.#stateNumber = stateNumber
-    sources.cursors.forEach((cursor, age) => this.#ages.set(cursor, age))
-    this.#toSeek = [...sources.cursors]
+    this.#begin(sources.cursors)
     return true
+  }
+
+  /** All cursors have to seek. */
+  #begin(cursors: readonly SourceCursor[]): void {
+    this.#placed = []
+    this.#toMove = []
+    this.#toSeek = []
+    this.#done = 0
+    for (let age = 0; age < cursors.length; age++) {
+      cursors[age].age = age
+      this.#toSeek.push(cursors[age])
+    }
   }
 
   /** Brings all cursors to a key; false when one of them has to be loaded first. */
@@ -326,37 +378,27 @@ export class MergingCursor implements Cursor {
   }
 
   /** Whether the walk begins behind the key it sought, and the cursor is on that key. */
-  #isAtExcludedKey({ key, keyStart, keyEnd }: SourceCursor): boolean {
+  #isAtExcludedKey(cursor: SourceCursor): boolean {
     const isExcluded = this.#resumeBytes >= 0 ? this.#resumeIsPassed : this.#reverse
     const start = this.#startKey()
     if (!isExcluded || start === undefined) return false
-    return compareRuns(key.u8, keyStart, keyEnd, start, 0, start.length) === 0
+    return compareWithKey(cursor, start) === 0
   }
 
   #closeSources(): void {
     for (const cursor of this.#sources?.cursors ?? []) cursor.close()
     this.#sources = undefined
-    this.#ages.clear()
-    this.#placed = []
-    this.#toSeek = []
-    this.#toMove = []
+    this.#begin([])
   }
 }
 
-function compareRuns(
-  a: Uint8Array,
-  startA: number,
-  endA: number,
-  b: Uint8Array,
-  startB: number,
-  endB: number
-): number {
-  const lengthA = endA - startA
-  const lengthB = endB - startB
-  const length = lengthA < lengthB ? lengthA : lengthB
+/** Order of the cursor's current key against a key in memory of its own. */
+function compareWithKey({ key, keyStart, keyEnd }: SourceCursor, other: Uint8Array): number {
+  const { u8 } = key
+  const length = Math.min(keyEnd - keyStart, other.length)
   for (let i = 0; i < length; i++) {
-    const difference = a[startA + i] - b[startB + i]
+    const difference = u8[keyStart + i] - other[i]
     if (difference !== 0) return difference
   }
-  return lengthA - lengthB
+  return keyEnd - keyStart - other.length
 }

@@ -1,15 +1,23 @@
 import type { PageBytes } from '../../../page/format.js'
 import type { Lookup } from '../lookup.js'
+import type { TableCursor } from '../table/table-cursor.js'
 
 /**
  * Walks the keys of one source, a memtable or a level, in the direction of its last `seek`. Methods
  * that answer null found something not in memory: `load`, then call them again.
  */
 export interface SourceCursor {
-  /** The current key, where the cursor stands on one. */
+  /** Place among the sources of a cursor, 0 the newest; the cursor sets it. */
+  age: number
+  /**
+   * The current key, where the cursor stands on one. It begins at a multiple of 4 and is followed by
+   * zeros up to the next: keys are compared by words.
+   */
   readonly key: PageBytes
   readonly keyStart: number
   readonly keyEnd: number
+  /** The page that the cursor stands in, for copying several entries at once; see `skip`. */
+  readonly page: TableCursor | undefined
 
   /**
    * Moves to the first key at or behind `key`, or to the first of all; false at the end. With `wait`
@@ -17,6 +25,8 @@ export interface SourceCursor {
    */
   seek(key: Uint8Array | undefined, reverse: boolean, wait: boolean): boolean | null
   next(wait: boolean): boolean | null
+  /** Passes so many entries of the page, of which there are more. */
+  skip(entries: number): void
   /**
    * The newest version of the current key that is not newer than `maxSeq`; false: there is none. The
    * value is looked for only `withValue`.

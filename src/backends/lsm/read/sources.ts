@@ -15,16 +15,22 @@ export interface Sources {
   readonly level0: readonly Table[]
   /** Levels 1 and up, those without tables left out. */
   readonly levels: readonly LevelTables[]
+  /** What cursors walk over: tables of level 0 one by one, then whole levels. */
+  readonly runs: readonly LevelTables[]
   /** All tables that hold removals of ranges. */
   readonly withTombstones: readonly Table[]
 }
 
 /** Orders the tables of a version for reading. */
 export function tablesOf(levels: readonly (readonly Table[])[]) {
-  const [level0 = [], ...below] = levels
+  const [level0 = [], ...others] = levels
+  const below = others
+    .filter((tables) => tables.length > 0)
+    .map((tables) => new LevelTables(tables))
   return {
     level0,
-    levels: below.filter((tables) => tables.length > 0).map((tables) => new LevelTables(tables)),
+    levels: below,
+    runs: [...level0.map((table) => new LevelTables([table])), ...below],
     withTombstones: levels.flat().filter(({ meta }) => meta.rangeTombstones > 0)
   }
 }

@@ -3,7 +3,7 @@ import { entryAt, entryCount, searchPage, valueOffset } from '../../../page/read
 import { Found, Lookup } from '../lookup.js'
 import type { FrameLongKeys } from './block-cache.js'
 import { BlockMemory } from './block-memory.js'
-import { maxIndexLevels, tagBytes } from './format.js'
+import { tagBytes } from './format.js'
 import type { Table } from './table.js'
 
 /**
@@ -19,14 +19,14 @@ export class TableCursor {
   index = 0
   /** Entries of the page. */
   count = 0
-  /** No tombstones, no entry with several versions, no large values in this page. */
+  /** No tombstones, no entry with several versions, no large values, no long keys in this page. */
   plain = false
   /** What the numbers in the page's tags count from, and the highest number in it. */
   minSeq = 0
   maxSeq = 0
   readonly longKeys: FrameLongKeys
 
-  readonly #table: Table
+  #table: Table
   readonly #missing = new Lookup()
   #frame = -1
   #isReverse = false
@@ -42,6 +42,14 @@ export class TableCursor {
     table.retain()
   }
 
+  /** Begins anew at another table of the same store; it was closed before. */
+  reopen(table: Table): void {
+    assert(this.#isClosed, 'a cursor is opened again before it was closed')
+    this.#isClosed = false
+    this.#table = table
+    table.retain()
+  }
+
   /**
    * Moves to the first entry from `key` on, or with `reverse` to the last one up to `key`; without a
    * key to the first or last of all. False where there is none.
@@ -53,20 +61,19 @@ export class TableCursor {
     const { root, indexLevels } = table
     if (root.bytes === 0) return false
     const trial = this.#trial
-    trial.block[indexLevels] = root.block
-    trial.units[indexLevels] = root.units
-    trial.bytes[indexLevels] = root.bytes
+    trial.begin(indexLevels, root.block, root.units, root.bytes)
     for (let level = indexLevels; level > 0; level--) {
       if (!this.#enter(trial, level, wait)) return null
-      const last = trial.count[level] - 1
-      trial.index[level] = reverse ? last : 0
-      if (key !== undefined) trial.index[level] = Math.max(0, this.#search(trial, key, true))
+      let index = reverse ? trial.countAt(level) - 1 : 0
+      if (key !== undefined) index = Math.max(0, this.#search(trial, key, true))
+      trial.setIndex(level, index)
       this.#child(trial, level)
     }
     if (!this.#enter(trial, 0, wait)) return null
-    trial.index[0] = reverse ? trial.count[0] - 1 : 0
-    if (key !== undefined) trial.index[0] = this.#search(trial, key, reverse)
-    this.#take(indexLevels)
+    let index = reverse ? trial.countAt(0) - 1 : 0
+    if (key !== undefined) index = this.#search(trial, key, reverse)
+    trial.setIndex(0, index)
+    this.#take()
     return this.index >= 0 && this.index < this.count ? true : this.#neighbour(wait)
   }
 
@@ -105,18 +112,18 @@ export class TableCursor {
     const step = this.#isReverse ? -1 : 1
     for (;;) {
       let level = 1
-      while (level <= indexLevels && !path.has(level, path.index[level] + step)) level++
+      while (level <= indexLevels && !path.has(level, path.indexAt(level) + step)) level++
       if (level > indexLevels) return false
       const trial = this.#trial
       trial.copy(path, indexLevels)
-      trial.index[level] += step
+      trial.setIndex(level, trial.indexAt(level) + step)
       if (!this.#enter(trial, level, wait)) return null
       for (; level > 0; level--) {
         this.#child(trial, level)
         if (!this.#enter(trial, level - 1, wait)) return null
-        trial.index[level - 1] = this.#isReverse ? trial.count[level - 1] - 1 : 0
+        trial.setIndex(level - 1, this.#isReverse ? trial.countAt(level - 1) - 1 : 0)
       }
-      this.#take(indexLevels)
+      this.#take()
       if (this.count > 0) return true
     }
   }
@@ -125,19 +132,22 @@ export class TableCursor {
   #enter(path: Path, level: number, wait: boolean): boolean {
     const table = this.#table
     const { cache } = table.env
-    const frame = table.fetch(
-      path.block[level],
-      path.units[level],
-      path.bytes[level],
-      level,
-      this.#missing,
-      wait
-    )
+    const at = pathWords * level
+    const { words } = path
+    const block = words[at] >>> 0
+    let frame = table.frameOf[block]
+    if (!(frame >= 0)) {
+      const { units, bytes } = path.handleAt(level)
+      frame = table.fetch(block, units, bytes, level, this.#missing, wait)
+    }
     if (frame < 0) return false
     // Every cursor needs index blocks again; the data blocks are its own.
     if (level > 0) cache.touched[frame] = 1
     path.frame = frame
-    path.count[level] = entryCount(cache.slabs[frame >> cache.slabShift], cache.baseOf(frame))
+    words[at + PathField.count] = entryCount(
+      cache.slabs[frame >> cache.slabShift],
+      cache.baseOf(frame)
+    )
     return true
   }
 
@@ -145,11 +155,13 @@ export class TableCursor {
   #child(path: Path, level: number): void {
     const { cache } = this.#table.env
     const memory = cache.slabs[path.frame >> cache.slabShift]
-    const entry = entryAt(memory, cache.baseOf(path.frame), path.index[level])
-    const at = (entry + valueOffset(memory.u32[entry >>> 2]) + tagBytes) >>> 2
-    path.block[level - 1] = memory.u32[at]
-    path.units[level - 1] = memory.u32[at + 1]
-    path.bytes[level - 1] = memory.u32[at + 2]
+    const entry = entryAt(memory, cache.baseOf(path.frame), path.indexAt(level))
+    const from = (entry + valueOffset(memory.u32[entry >>> 2]) + tagBytes) >>> 2
+    const to = pathWords * (level - 1)
+    const { words } = path
+    words[to] = memory.u32[from]
+    words[to + 1] = memory.u32[from + 1]
+    words[to + 2] = memory.u32[from + 2]
   }
 
   /** Index of the last entry up to the key in the page just entered, or of the first from it on. */
@@ -163,7 +175,7 @@ export class TableCursor {
   }
 
   /** The way that was tried led to a page: it is the current one. */
-  #take(indexLevels: number): void {
+  #take(): void {
     const { cache } = this.#table.env
     const trial = this.#trial
     const { frame } = trial
@@ -171,12 +183,13 @@ export class TableCursor {
     cache.pin(frame)
     this.#leave()
     this.#frame = frame
-    this.#path.copy(trial, indexLevels)
+    this.#trial = this.#path
+    this.#path = trial
     this.memory = cache.slabs[frame >> cache.slabShift]
     this.region = cache.baseOf(frame)
-    this.index = trial.index[0]
-    this.count = trial.count[0]
-    this.plain = cache.plain[frame] === 1
+    this.index = trial.indexAt(0)
+    this.count = trial.countAt(0)
+    this.plain = cache.plain[frame] === 1 && cache.longKeys.lists[frame] === undefined
     this.minSeq = cache.minSeq[frame]
     this.maxSeq = cache.maxSeq[frame]
   }
@@ -187,27 +200,57 @@ export class TableCursor {
   }
 }
 
+/** What a way keeps of each level: block, place and size of the page, position in it, its entries. */
+const PathField = { block: 0, units: 1, bytes: 2, index: 3, count: 4 } as const
+const pathWords = 5
+const usualLevels = 4
+
 /** A way from the root to a data block. */
 class Path {
   /** Of the page entered last. */
   frame = -1
-  readonly block = new Uint32Array(maxIndexLevels + 1)
-  readonly units = new Uint32Array(maxIndexLevels + 1)
-  readonly bytes = new Uint32Array(maxIndexLevels + 1)
-  readonly index = new Int32Array(maxIndexLevels + 1)
-  readonly count = new Int32Array(maxIndexLevels + 1)
+  words = new Int32Array(pathWords * usualLevels)
+
+  begin(level: number, block: number, units: number, bytes: number): void {
+    this.#grow(level)
+    const at = pathWords * level
+    this.words[at + PathField.block] = block
+    this.words[at + PathField.units] = units
+    this.words[at + PathField.bytes] = bytes
+  }
 
   has(level: number, index: number): boolean {
-    return index >= 0 && index < this.count[level]
+    return index >= 0 && index < this.countAt(level)
+  }
+
+  countAt(level: number): number {
+    return this.words[pathWords * level + PathField.count]
+  }
+
+  indexAt(level: number): number {
+    return this.words[pathWords * level + PathField.index]
+  }
+
+  setIndex(level: number, index: number): void {
+    this.words[pathWords * level + PathField.index] = index
+  }
+
+  handleAt(level: number): { units: number; bytes: number } {
+    const at = pathWords * level
+    return {
+      units: this.words[at + PathField.units] >>> 0,
+      bytes: this.words[at + PathField.bytes] >>> 0
+    }
   }
 
   copy(other: Path, levels: number): void {
-    for (let level = 0; level <= levels; level++) {
-      this.block[level] = other.block[level]
-      this.units[level] = other.units[level]
-      this.bytes[level] = other.bytes[level]
-      this.index[level] = other.index[level]
-      this.count[level] = other.count[level]
-    }
+    this.#grow(levels)
+    const words = pathWords * (levels + 1)
+    for (let at = 0; at < words; at++) this.words[at] = other.words[at]
+  }
+
+  #grow(level: number): void {
+    const words = pathWords * (level + 1)
+    if (words > this.words.length) this.words = new Int32Array(words)
   }
 }

@@ -26,6 +26,8 @@ interface Layer {
 
 /** Walks a layer; every so many answers it first wants to be loaded. */
 class LayerCursor implements SourceCursor {
+  age = 0
+  readonly page = undefined
   key = pageOf('')
   keyStart = 0
   keyEnd = 0
@@ -57,6 +59,10 @@ class LayerCursor implements SourceCursor {
     if (!wait && this.#misses()) return null
     this.#at += this.#step
     return this.#settle()
+  }
+
+  skip(): void {
+    throw new Error('there is no page')
   }
 
   resolve(maxSeq: number, lookup: Lookup, withValue: boolean, wait: boolean): boolean | null {
