@@ -23,14 +23,17 @@ export function asBuffer(bytes: Uint8Array): Buffer {
     : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** Keys as people read them in messages: printable text quoted, anything else hexadecimal. */
+/**
+ * Keys as people read them in messages: printable text quoted, anything else hexadecimal. Zeros in
+ * and behind text, as in the key that follows another or in keys of several parts, stand as `\0`.
+ */
 export function formatKey(key: Uint8Array): string {
   const shown = key.length > 64 ? key.subarray(0, 64) : key
   const more = key.length > 64 ? `… (${key.length} bytes)` : ''
-  let printable = key.length > 0
-  for (const byte of shown) printable &&= byte >= 0x20 && byte < 0x7f
+  let printable = key.length > 0 && key[0] !== 0
+  for (const byte of shown) printable &&= (byte >= 0x20 && byte < 0x7f) || byte === 0
   const buffer = asBuffer(shown)
-  return printable
-    ? JSON.stringify(buffer.toString('latin1')) + more
-    : `0x${buffer.toString('hex')}${more}`
+  if (!printable) return `0x${buffer.toString('hex')}${more}`
+  const parts = buffer.toString('latin1').split('\0')
+  return `"${parts.map((part) => JSON.stringify(part).slice(1, -1)).join('\\0')}"${more}`
 }
