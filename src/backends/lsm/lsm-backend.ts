@@ -11,6 +11,7 @@ import type {
 } from '../../backend/backend.js'
 import type { Timer } from '../../base/clock.js'
 import type { ByteRange } from '../../batch/batch.js'
+import { checkManifest, manifestFindings } from './check/check-manifest.js'
 import { checkTables } from './check/check-tables.js'
 import { compactionHost } from './compaction-host.js'
 import { Compactor, type CompactorOptions } from './compaction/compactor.js'
@@ -42,7 +43,7 @@ const prepareShare = 0.5
 const firstPokeDelayMs = 200
 
 /** What an opening has found beside the manifest. */
-export type OpeningFindings = Pick<TableFiles, 'damaged' | 'nextTable'>
+export type OpeningFindings = Pick<TableFiles, 'damaged' | 'nextTable' | 'findings'>
 
 /** Memtables over tables in levels as a backend; see architecture in docs, formats beside this file. */
 export class LsmBackend implements Backend {
@@ -65,6 +66,8 @@ export class LsmBackend implements Backend {
   readonly #flusher: Flusher
   readonly #compactor: Compactor
   readonly #missing: readonly DamagedRange[]
+  /** What the opening found and the check of the tables does not find again. */
+  readonly #found: readonly Finding[]
   #appliedSeq: number
   #checksRunning = 0
   readonly #prepareBytes: number
@@ -84,6 +87,10 @@ export class LsmBackend implements Backend {
       highKey: table.high,
       reason
     }))
+    this.#found = [
+      ...manifestFindings(manifest),
+      ...opening.findings.filter(({ severity }) => severity !== 'error')
+    ]
     this.#appliedSeq = manifest.version.durableSeq
     this.#memtables = new MemtableList(options.memtableBytes, hash)
     this.#state = new LsmState(context, hash, this.#memtables, manifest.version)
@@ -199,7 +206,10 @@ export class LsmBackend implements Backend {
     // What compactions replace meanwhile stays until the check is through with it.
     this.#checksRunning++
     try {
-      return await checkTables(this.#context, this.#manifest.version, level, progress)
+      const context = this.#context
+      const manifest = await checkManifest(context, this.#manifest)
+      const tables = await checkTables(context, this.#manifest.version, level, progress)
+      return [...this.#found, ...manifest, ...tables]
     } finally {
       this.#checksRunning--
     }

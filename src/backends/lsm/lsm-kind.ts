@@ -17,7 +17,8 @@ export const lsmKind: BackendKind = {
 
 async function createLsm(context: BackendContext): Promise<Backend> {
   const manifest = await Manifest.create(context)
-  return new LsmBackend(context, manifest, { damaged: [], nextTable: manifest.version.nextTable })
+  const { nextTable } = manifest.version
+  return new LsmBackend(context, manifest, { damaged: [], findings: [], nextTable })
 }
 
 /** The manifest says what there is; files that it does not name are dealt with before all else. */
