@@ -304,7 +304,7 @@ async function countKeys(backend: Backend, progress: Progress): Promise<number> 
   try {
     for (;;) {
       const chunk = cursor.tryNextChunk(entriesPerChunk)
-      if (chunk === undefined) return count
+      if (chunk === undefined) break
       if (chunk === null) await cursor.load()
       else {
         count += chunk.count
@@ -313,6 +313,9 @@ async function countKeys(backend: Backend, progress: Progress): Promise<number> 
         await new Promise((resolve) => setImmediate(resolve))
       }
     }
+    // Also the last chance to end it, in a dry run.
+    progress.report(count, count, 'entries')
+    return count
   } finally {
     cursor.close()
     view.close()

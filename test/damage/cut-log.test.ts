@@ -4,6 +4,7 @@ import { FaultVfs } from '../../dist/vfs/fault-vfs.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import * as damage from '../helpers/damage.js'
 import { deterministic, failure, storePath, tiny, useStores } from '../helpers/store.js'
+import { testedBackend } from '../helpers/tested-backend.js'
 
 const stores = useStores()
 
@@ -45,7 +46,9 @@ describe('a log file that has lost its end', () => {
     }
   })
 
-  it('opens on a disk that is too full to make the file whole again', async () => {
+  // An LSM tree cannot: its opening writes CURRENT anew.
+  const isLsm = testedBackend === 'lsm'
+  it.skipIf(isLsm)('opens on a disk that is too full to make the file whole again', async () => {
     const { store, vfs } = await stores.memory()
     await store.put('k', 'v')
     await store.close()

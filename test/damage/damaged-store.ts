@@ -63,6 +63,8 @@ export async function makeSpecimen(
     persistDirtyBytes: 1024 * 1024,
     persistWalBytes: 1024 * 1024,
     backend,
+    // More to damage.
+    compression: 'none',
     vfs,
     clock,
     random: new SeededRandom(seed)

@@ -24,9 +24,9 @@ export async function checkTables(
     findings.push(
       ...(await checkTable(context.vfs, path, table, { storeId, checksum }, level, progress))
     )
-    progress.report(++done, tables.length, 'tables')
-    if (progress.signal?.aborted === true) return findings
+    progress.report(done++, tables.length, 'tables')
   }
+  progress.report(done, tables.length, 'tables')
   return findings
 }
 

@@ -221,11 +221,9 @@ class Salvage {
 
   async #isSound(table: TableMeta): Promise<boolean> {
     const { vfs, storeId, checksum } = this.#context
-    const { signal } = this.#progress
-    const quiet = { report: () => undefined, signal }
     const path = this.#path(table.number)
     const context = { storeId, checksum }
-    const findings = await checkTable(vfs, path, table, context, 'comprehensive', quiet)
+    const findings = await checkTable(vfs, path, table, context, 'comprehensive', this.#progress)
     return findings.length === 0
   }
 
@@ -268,6 +266,8 @@ class Salvage {
   /** The manifest comes last, and with it the store exists. */
   async #conclude({ durableSeq, nextTable }: Standing): Promise<SalvageReport> {
     const { vfs, directory } = this.#context
+    const { length } = this.#tables
+    this.#progress.report(length, length, 'tables')
     await vfs.syncDirectory(directory)
     const manifest = await Manifest.create(this.#context)
     try {

@@ -1,4 +1,5 @@
 import { KintsugiError } from '../../../errors.js'
+import type { KeySpan } from '../key-span.js'
 import type { Vfs, VfsFile } from '../../../vfs/vfs.js'
 
 /** Read in one turn of the event loop before a read goes the way that lets it turn. */
@@ -59,14 +60,17 @@ export class TableFiles {
 /** A table's file, opened when it is read. */
 export class TableFile {
   readonly path: string
+  readonly #span: KeySpan
   readonly #files: TableFiles
   #file: VfsFile | undefined
   #opening: Promise<VfsFile> | undefined
   #reads = 0
 
-  constructor(files: TableFiles, path: string) {
+  /** `span`: the keys that are damaged where the file is missing. */
+  constructor(files: TableFiles, path: string, span: KeySpan) {
     this.#files = files
     this.path = path
+    this.#span = span
   }
 
   async read(target: Buffer, position: number): Promise<number> {
@@ -126,7 +130,7 @@ export class TableFile {
     try {
       file = vfs.openSync(this.path, 'read')
     } catch (error) {
-      if (!isTooMany(error) || this.#files.closeIdle(16) === 0) throw error
+      if (!isTooMany(error) || this.#files.closeIdle(16) === 0) throw this.#explained(error)
       file = vfs.openSync(this.path, 'read')
     }
     return this.#opened(file)
@@ -145,7 +149,7 @@ export class TableFile {
     try {
       file = await vfs.open(this.path, 'read')
     } catch (error) {
-      if (!isTooMany(error) || this.#files.closeIdle(16) === 0) throw error
+      if (!isTooMany(error) || this.#files.closeIdle(16) === 0) throw this.#explained(error)
       file = await vfs.open(this.path, 'read')
     }
     // Opened by a read that waited meanwhile.
@@ -154,6 +158,17 @@ export class TableFile {
       return this.#file
     }
     return this.#opened(file)
+  }
+
+  #explained(error: unknown): unknown {
+    if (!(error instanceof KintsugiError) || error.code !== 'KINTSUGI_FILE_MISSING') return error
+    const { low, high } = this.#span
+    return new KintsugiError(
+      'KINTSUGI_CORRUPTION',
+      `the table ${this.path} is missing; the rest keeps working, put it back or run a repair`,
+      { path: this.path, lowKey: low, ...(high && { highKey: high }) },
+      error
+    )
   }
 
   #opened(file: VfsFile): VfsFile {

@@ -81,7 +81,7 @@ export class Table implements FrameOwner {
     this.env = env
     this.meta = meta
     this.level = meta.level
-    this.#file = new TableFile(env.files, path)
+    this.#file = new TableFile(env.files, path, meta)
   }
 
   get path(): string {
