@@ -185,7 +185,7 @@ export class LsmBackend implements Backend {
   }
 
   tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[] {
-    return this.#state.points.tryGetMany(this.#state.sources, keys, newestSeq)
+    return this.#state.many.tryGetMany(this.#state.sources, keys, newestSeq)
   }
 
   async persist(syncLog: (seq: number) => Promise<void>): Promise<number> {

@@ -10,6 +10,7 @@ import { openSources, loadSources } from './read/cursor-sources.js'
 import type { LevelSource } from './read/level-source.js'
 import type { ViewOrigin } from './read/lsm-view.js'
 import type { CursorSources } from './read/merging-cursor.js'
+import { ManyReader } from './read/many-reader.js'
 import { PointReader } from './read/point-reader.js'
 import type { Sources, TableSources } from './read/sources.js'
 import { ViewSeqs } from './read/view-seqs.js'
@@ -18,6 +19,7 @@ import { TableSet } from './table-set.js'
 /** What reads see: memtables and the tables of the current version, replaced in one step. */
 export class LsmState implements ViewOrigin {
   readonly points: PointReader
+  readonly many: ManyReader
   readonly chunks = new ChunkWriter()
   readonly views = new ViewSeqs()
   readonly damage = new DamageList()
@@ -31,7 +33,9 @@ export class LsmState implements ViewOrigin {
   constructor(context: BackendContext, hash: KeyHash, memtables: MemtableList, version: Version) {
     this.memtables = memtables
     this.tables = new TableSet(context)
-    this.points = new PointReader(hash, new CopyPool(), this.damage)
+    const pool = new CopyPool()
+    this.points = new PointReader(hash, pool, this.damage)
+    this.many = new ManyReader(hash, pool, this.points, this.tables.env.cache)
     this.#tableSources = this.tables.adopt(version)
     this.memtablesChanged()
   }

@@ -1,5 +1,6 @@
 import type { Cursor, CursorOptions, ReadView } from '../../../backend/backend.js'
 import type { ChunkWriter } from './chunk-writer.js'
+import type { ManyReader } from './many-reader.js'
 import { MergingCursor, type CursorOrigin } from './merging-cursor.js'
 import type { PointReader } from './point-reader.js'
 import type { Sources } from './sources.js'
@@ -9,6 +10,7 @@ import type { ViewSeqs } from './view-seqs.js'
 export interface ViewOrigin extends CursorOrigin {
   readonly sources: Sources
   readonly points: PointReader
+  readonly many: ManyReader
   readonly chunks: ChunkWriter
   readonly views: ViewSeqs
 }
@@ -45,8 +47,8 @@ export class LsmView implements ReadView {
   }
 
   tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[] {
-    const { points, sources } = this.#origin
-    return points.tryGetMany(sources, keys, this.seq)
+    const { many, sources } = this.#origin
+    return many.tryGetMany(sources, keys, this.seq)
   }
 
   cursor(options: CursorOptions): Cursor {

@@ -37,17 +37,6 @@ export class PointReader {
     return this.#get(sources, key, maxSeq, false)
   }
 
-  /** Many keys; null where something is not in memory. */
-  tryGetMany(
-    sources: Sources,
-    keys: readonly Uint8Array[],
-    maxSeq: number = newestSeq
-  ): (Buffer | undefined | null)[] {
-    const values: (Buffer | undefined | null)[] = []
-    for (let i = 0; i < keys.length; i++) values.push(this.#get(sources, keys[i], maxSeq, false))
-    return values
-  }
-
   /** Makes resident what `tryGet` of the key needs. */
   async load(currentSources: () => Sources, key: Uint8Array, maxSeq: number): Promise<void> {
     for (let loads = 0; ; loads++) {
@@ -87,6 +76,7 @@ export class PointReader {
     const { memtables, level0, levels } = sources
     for (let i = 0; i < memtables.length; i++) {
       const memtable = memtables[i]
+      if (memtable.isEmpty) continue
       const { tombstones } = memtable
       const removedSeq = tombstones.isEmpty
         ? noSeq
@@ -124,8 +114,13 @@ export class PointReader {
     for (let i = 0; i < tables.length; i++) {
       const table = tables[i]
       if (table.meta.maxSeq <= Math.max(bestSeq, removedSeq)) break
+      const isFiltered = table.isOpen && table.meta.rangeTombstones === 0
+      // The filter is asked first, because it takes less time than comparing with the bounds.
+      if (isFiltered && table.rejects(this.#hash)) continue
       if (!spanHolds(table.meta, key)) continue
-      const found = table.find(key, this.#hash, maxSeq, this.#other, wait)
+      const found = isFiltered
+        ? table.findUnfiltered(key, maxSeq, this.#other, wait)
+        : table.find(key, this.#hash, maxSeq, this.#other, wait)
       if (found === Found.notResident) {
         this.#swap()
         return this.#lacks(table)

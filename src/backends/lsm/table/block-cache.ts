@@ -178,7 +178,7 @@ export class BlockCache {
     this.#large.add(large)
     this.#largeBytes += large.sizeBytes
     for (const oldest of this.#large) {
-      if (this.#largeBytes <= this.#cacheBytes >>> 2 || oldest === large) break
+      if (this.#largeBytes <= this.#cacheBytes >>> 1 || oldest === large) break
       this.#dropLarge(oldest)
     }
     return large

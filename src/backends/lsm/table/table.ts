@@ -105,21 +105,31 @@ export class Table implements FrameOwner {
     return this.#indexLevels
   }
 
+  /** True where the filter knows that no key has this hash. */
+  rejects(hash: KeyHash): boolean {
+    const filter = this.#filter
+    if (filter === undefined) return false
+    const { cache } = this.env
+    if (filter.mayHold(hash.low, hash.high)) {
+      cache.filterPasses++
+      return false
+    }
+    cache.filterRejections++
+    return true
+  }
+
   /**
    * Looks for the newest version up to `maxSeq` of a key, whose hash `hash` holds already. Range
    * tombstones are not looked at.
    */
   find(key: Uint8Array, hash: KeyHash, maxSeq: number, lookup: Lookup, wait: boolean): number {
     if (this.#footer === undefined && !this.open(lookup, wait)) return Found.notResident
+    return this.rejects(hash) ? Found.absent : this.findUnfiltered(key, maxSeq, lookup, wait)
+  }
+
+  /** The same in an open table without asking the filter. */
+  findUnfiltered(key: Uint8Array, maxSeq: number, lookup: Lookup, wait: boolean): number {
     const { cache } = this.env
-    const filter = this.#filter
-    if (filter !== undefined) {
-      if (!filter.mayHold(hash.low, hash.high)) {
-        cache.filterRejections++
-        return Found.absent
-      }
-      cache.filterPasses++
-    }
     let level = this.#indexLevels
     let block = this.#rootBlock
     if (block < 0) return Found.absent
@@ -141,7 +151,7 @@ export class Table implements FrameOwner {
       if (level === 0) {
         const entry = findInPage(slab, base, key, 0, key.length, cache.longKeys)
         if (entry < 0) {
-          if (filter !== undefined) cache.filterFalse++
+          if (this.#filter !== undefined) cache.filterFalse++
           return Found.absent
         }
         return this.resolve(slab, entry, cache.minSeq[frame], maxSeq, lookup, wait)
@@ -155,6 +165,29 @@ export class Table implements FrameOwner {
       units = slab.u32[child + 1]
       bytes = slab.u32[child + 2]
       level--
+    }
+  }
+
+  /** The frame of the data block where the key has to be, if all on the way is in memory, or -1. */
+  residentFrameFor(key: Uint8Array): number {
+    const { cache } = this.env
+    let block = this.#rootBlock
+    for (let level = this.#indexLevels; ; level--) {
+      // A table that is not open has no frames.
+      const frame = this.frameOf[block]
+      if (!(frame >= 0)) return -1
+      cache.touched[frame] = 1
+      if (level === 0) {
+        cache.hits++
+        return frame
+      }
+      const slab = cache.slabs[frame >> cache.slabShift]
+      const base = cache.baseOf(frame)
+      const found = searchPage(slab, base, key, 0, key.length, cache.longKeys)
+      const index = found >= 0 ? found : ~found - 1
+      if (index < 0) return -1
+      const entry = entryAt(slab, base, index)
+      block = slab.u32[(entry + valueOffset(slab.u32[entry >>> 2]) + tagBytes) >>> 2]
     }
   }
 
