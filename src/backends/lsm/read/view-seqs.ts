@@ -23,7 +23,8 @@ export class ViewSeqs {
       return
     }
     this.#counts.delete(seq)
-    if (seq === this.#newest) this.#newest = Math.max(noSeq, ...this.#counts.keys())
+    if (seq !== this.#newest) return
+    this.#newest = this.#counts.size === 0 ? noSeq : Math.max(...this.#counts.keys())
   }
 
   /** The numbers, ascending, each once. */
