@@ -10,6 +10,8 @@ export interface Campaign {
   readonly seed: number
   readonly continueEveryNth?: number
   readonly explorer: Partial<ExplorerOptions<Fact>>
+  /** Crash before every n-th operation only, where a backend has many: of the history, of checks. */
+  readonly strides?: Partial<Record<BackendName, { history: number; nested?: number }>>
   /**
    * States that it has to reach in a test run. A campaign that shrinks below its quota fails, so
    * that what is promised cannot erode unseen. It runs on the backends that have a quota.
@@ -30,21 +32,24 @@ export const campaigns = {
       script: scripts.singleWrites,
       seed: 11,
       explorer: { fixedFates: allFates, randomFates: 12 },
-      quotas: { btree: 2500 }
+      strides: { lsm: { history: 3 } },
+      quotas: { btree: 2500, lsm: 1200 }
     },
     largeBatches: {
       about: 'of batches larger than a segment leaves each whole or absent',
       script: scripts.largeBatches,
       seed: 12,
       explorer: { fixedFates: allFates, randomFates: 10 },
-      quotas: { btree: 4500 }
+      strides: { lsm: { history: 3 } },
+      quotas: { btree: 4500, lsm: 2000 }
     },
     mixedDurability: {
       about: 'of writes of every durability loses a suffix at most',
       script: scripts.mixedDurability,
       seed: 13,
       explorer: { fixedFates: allFates, randomFates: 12 },
-      quotas: { btree: 3000 }
+      strides: { lsm: { history: 3 } },
+      quotas: { btree: 3000, lsm: 1700 }
     }
   },
   upkeep: {
@@ -53,21 +58,23 @@ export const campaigns = {
       script: scripts.persistsUnderLoad,
       seed: 21,
       explorer: { fixedFates: allFates, randomFates: 9 },
-      quotas: { btree: 3500 }
+      strides: { lsm: { history: 2 } },
+      quotas: { btree: 3500, lsm: 2300 }
     },
     reopenings: {
       about: 'of closing and opening leaves a store that opens',
       script: scripts.reopenings,
       seed: 22,
       explorer: { fixedFates: allFates, randomFates: 10 },
-      quotas: { btree: 3000 }
+      strides: { lsm: { history: 3 } },
+      quotas: { btree: 3000, lsm: 1700 }
     },
     creation: {
       about: 'of the creation of a store leaves one that opens, or none',
       script: scripts.creation,
       seed: 23,
       explorer: { fixedFates: allFates, randomFates: 10 },
-      quotas: { btree: 500 }
+      quotas: { btree: 500, lsm: 800 }
     }
   },
   compactions: {
@@ -76,21 +83,24 @@ export const campaigns = {
       script: scripts.churn,
       seed: 31,
       explorer: { everyNth: 3, fixedFates: allFates, randomFates: 3 },
-      quotas: { btree: 1000 }
+      strides: { lsm: { history: 2 } },
+      quotas: { btree: 1000, lsm: 2800 }
     },
     viewsHeld: {
       about: 'of persists and compactions with views held leaves the newest state',
       script: scripts.viewsHeld,
       seed: 32,
       explorer: { everyNth: 2, fixedFates: allFates, randomFates: 3 },
-      quotas: { btree: 1000 }
+      strides: { lsm: { history: 1 } },
+      quotas: { btree: 1000, lsm: 2900 }
     },
     manyPersists: {
       about: 'of one persist after the other leaves what the last one said',
       script: scripts.manyPersists,
       seed: 33,
       explorer: { fixedFates: allFates, randomFates: 3 },
-      quotas: { btree: 1000 }
+      strides: { lsm: { history: 2 } },
+      quotas: { btree: 1000, lsm: 1500 }
     }
   },
   recoveries: {
@@ -104,7 +114,8 @@ export const campaigns = {
         depth: 1,
         nested: { fixedFates: ['n', 'e'], randomFates: 1, everyNth: 3 }
       },
-      quotas: { btree: 7000 }
+      strides: { lsm: { history: 3, nested: 5 } },
+      quotas: { btree: 7000, lsm: 1500 }
     },
     // The process dies, the next one acts on what was never synced, and then the power goes.
     killedThenCut: {
@@ -118,7 +129,8 @@ export const campaigns = {
         depth: 1,
         nested: { everyNth: 3, fixedFates: ['n'], randomFates: 0 }
       },
-      quotas: { btree: 2500 }
+      strides: { lsm: { history: 2, nested: 5 } },
+      quotas: { btree: 2500, lsm: 1500 }
     },
     interruptedRecoveries: {
       about: 'of recoveries, and of recoveries of interrupted recoveries, loses nothing',
@@ -132,7 +144,8 @@ export const campaigns = {
         depth: 2,
         nested: { everyNth: 7, fixedFates: ['n'], randomFates: 1 }
       },
-      quotas: { btree: 3500 }
+      strides: { lsm: { history: 12, nested: 11 } },
+      quotas: { btree: 3500, lsm: 1500 }
     }
   }
 } satisfies Record<string, Record<string, Campaign>>

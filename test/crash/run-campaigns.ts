@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { SeededScheduler } from '../../dist/vfs/mem-scheduler.js'
-import { exploreCrashes } from '../helpers/crash-explorer.js'
+import { exploreCrashes, type ExplorerOptions } from '../helpers/crash-explorer.js'
 import { testedBackend } from '../helpers/tested-backend.js'
 import type { Campaign } from './campaigns.js'
 import { scripted, type Fact } from './script.js'
@@ -32,7 +32,8 @@ async function runCampaign(name: string, campaign: Campaign): Promise<number> {
   const report = await exploreCrashes<Fact>({
     scheduler: (random) => new SeededScheduler(random),
     ...made.explorer,
-    ...campaign.explorer
+    ...campaign.explorer,
+    ...strideOf(campaign)
   })
   const seconds = (performance.now() - startedMs) / 1000
   const { servedThenCut, continued } = made.counts
@@ -43,4 +44,14 @@ async function runCampaign(name: string, campaign: Campaign): Promise<number> {
       `${continued} written to again; seed ${seed}, ${seconds.toFixed(1)} s`
   )
   return report.states
+}
+
+function strideOf({ strides, explorer }: Campaign): Partial<ExplorerOptions<Fact>> {
+  const stride = strides?.[testedBackend]
+  if (stride === undefined) return {}
+  const { history, nested } = stride
+  return {
+    everyNth: history,
+    ...(nested !== undefined && { nested: { ...explorer.nested, everyNth: nested } })
+  }
 }
