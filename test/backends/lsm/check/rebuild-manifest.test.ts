@@ -224,6 +224,35 @@ describe('a manifest rebuilt from footers', () => {
     expect(doubts).toEqual([])
   })
 
+  it('has what overlaps a table of unknown level in level 0, where sequence numbers decide', () => {
+    const job = { firstOutput: 9, isLast: true, inputs: [] }
+    const bare = tableOf(9, 0, 'a', 'm', { minSeq: 1, maxSeq: 5, job })
+    const other = tableOf(5, 1, 'b', 'c', { minSeq: 3, maxSeq: 9, job: { ...job, firstOutput: 5 } })
+    const apart = tableOf(6, 1, 'x', 'z', { minSeq: 3, maxSeq: 9, job: { ...job, firstOutput: 6 } })
+    const levelsOf = (unplaced: ReadonlySet<TableMeta>) =>
+      rebuildTables([bare, other, apart], unplaced).tables.map(({ number, level }) => [
+        number,
+        level
+      ])
+    expect(new Map(levelsOf(new Set([bare])) as [number, number][])).toEqual(
+      new Map([
+        [9, 0],
+        [5, 0],
+        [6, 1]
+      ])
+    )
+  })
+
+  it('knows an output that may have been merged on from one that is lost', () => {
+    // Table 7 is gone, and so is 20, from which 30 was made: 7 may have gone into 20.
+    const [five, thirty] = [part(5, 5, false, [1]), part(30, 30, true, [20])]
+    const last = part(8, 5, true, [1])
+    expect(rebuildTables([five, last, thirty]).doubts.map(({ kind }) => kind)).toEqual(['unknown'])
+    expect(rebuildTables([five, last]).doubts).toMatchObject([
+      { kind: 'lost', low: five.high, high: last.low }
+    ])
+  })
+
   it('has the log replayed from before a flush that is not whole', () => {
     expect(rebuildTables([part(1, 1, true, []), part(2, 2, false, [])]).durableSeq).toBe(19)
     expect(rebuildTables([part(1, 1, true, []), part(2, 2, true, [])]).durableSeq).toBe(25)
