@@ -3,6 +3,7 @@ import { SeededRandom } from '../../dist/base/random.js'
 import { KintsugiError, open, type OpenOptions } from '../../dist/index.js'
 import { chunkBytes } from '../../dist/vfs/mem-content.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
+import { testedBackend } from '../helpers/tested-backend.js'
 import { deterministic, storePath, tiny, type AnyStore } from '../helpers/store.js'
 
 const capacityBytes = 64 * 1024 * 1024
@@ -83,8 +84,10 @@ describe('opening on a full disk what a dead process left', () => {
     const bare = await fillUp(await withoutSpares(left))
     console.log(`${name}: refused ${prepared} times, without files prepared ${bare} times`)
     expect(bare).toBeGreaterThan(0)
-    // The file prepared for the next segment is room enough where one segment is.
-    if (name === 'a few synced commits') expect(prepared).toBe(0)
+    // The file prepared for the next segment is room enough where one segment is. The LSM tree also
+    // replaces CURRENT, a new file each time, for which two chunks have to be free.
+    const attempts = testedBackend === 'lsm' ? 2 * 3 : 0
+    if (name === 'a few synced commits') expect(prepared).toBe(attempts)
   })
 
   /** Tries with more and more room until it is enough; returns how often it was not. */

@@ -243,14 +243,21 @@ export class Manifest {
     }
   }
 
-  /** Ends it after what waits is done. A clean close leaves nothing to recover. */
+  /**
+   * Ends it after what waits is done. A clean close leaves nothing to recover; where there is no room
+   * to state it, the next opening recovers what is synced anyway.
+   */
   async close(clean: boolean): Promise<void> {
     this.#isClosed = true
     await this.#working
-    await this.#log?.close({
-      clean,
-      stated: (cleanMark) => this.#current.publish({ cleanMark, syncedEdit: cleanMark.seq })
-    })
+    try {
+      await this.#log?.close({
+        clean,
+        stated: (cleanMark) => this.#current.publish({ cleanMark, syncedEdit: cleanMark.seq })
+      })
+    } catch (error) {
+      if (!(error instanceof KintsugiError) || error.code === 'KINTSUGI_INTERNAL') throw error
+    }
   }
 
   // --- one group of edits after the other
