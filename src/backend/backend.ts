@@ -217,6 +217,11 @@ export interface BackendContext {
   readonly quarantine: string
   /** Epoch of this opening: rises with every recovery (rule F4). */
   readonly epoch: number
+  /**
+   * The log holds everything from here on. What is durable only for less is older than the store
+   * (rule B1): then nothing may be removed, and the log's recovery refuses. Absent: unknown.
+   */
+  readonly logFirstSeq?: number
   /** Tells of background work. */
   readonly notify: (event: BackendEvent) => void
 }

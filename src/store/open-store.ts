@@ -216,7 +216,8 @@ export async function recover(
   const storeId = Buffer.from(identity.storeId, 'hex')
   // Nothing is written in this epoch before the identity states it.
   const epoch = identity.epoch + 1
-  const backend = await kind.open(contextOf(opening, directory, storeId, epoch, identity.format))
+  const context = contextOf(opening, directory, storeId, epoch, identity.format)
+  const backend = await kind.open({ ...context, logFirstSeq: identity.log.floor.seq })
   const replay = new Replay(backend)
   try {
     const { log, report, opened } = await recoverLog(

@@ -29,7 +29,10 @@ export interface TableFiles {
 /** Reads and verifies a table's footer; CORRUPTION where there is none of this store. */
 export type FooterReader = (path: string) => Promise<TableMeta>
 
-type FilesContext = Pick<BackendContext, 'vfs' | 'directory' | 'quarantine' | 'readOnly' | 'epoch'>
+type FilesContext = Pick<
+  BackendContext,
+  'vfs' | 'directory' | 'quarantine' | 'readOnly' | 'epoch' | 'logFirstSeq'
+>
 
 /** What a file is, seen from the manifest. */
 type FileClass =
@@ -52,7 +55,8 @@ type FileClass =
  * | output of a flush that was never installed, all of it behind `durableSeq` | removed |
  * | anything else | moved to quarantine |
  *
- * Read-only, nothing is touched: what would have been is a finding.
+ * Read-only, nothing is touched: what would have been is a finding. Nor where the manifest lacks what
+ * the log no longer has: it is an older one, and tables that it does not know are all there is.
  */
 export async function settleTableFiles(
   context: FilesContext,
@@ -60,8 +64,9 @@ export async function settleTableFiles(
   readFooter: FooterReader,
   expected: readonly string[] = []
 ): Promise<TableFiles> {
-  const { vfs, directory, readOnly } = context
+  const { vfs, directory } = context
   const { version } = manifest
+  const isOlder = version.durableSeq + 1 < (context.logFirstSeq ?? 0)
   const known = new Set([...expected, manifestName, currentName, currentTemporaryName])
   const removable: { name: string; why: string }[] = []
   const unexplained: { name: string; why: string }[] = []
@@ -80,7 +85,7 @@ export async function settleTableFiles(
     ...unexplained.map((file) => unexplainedFinding(context, file))
   ]
   const result = { damaged, removed: names(removable), findings, nextTable }
-  if (readOnly) {
+  if (context.readOnly || isOlder) {
     findings.push(...removable.map((file) => leftoverFinding(context, file)))
     return { ...result, removed: [], quarantined: [] }
   }
@@ -91,11 +96,12 @@ export async function settleTableFiles(
 }
 
 async function classify(
-  { vfs, directory, epoch }: FilesContext,
+  context: FilesContext,
   version: Version,
   name: string,
   readFooter: FooterReader
 ): Promise<FileClass> {
+  const { vfs, directory, epoch } = context
   const path = `${directory}/${name}`
   const parsed = parseTableName(name)
   if (!parsed) return { kind: 'unexplained', why: 'no file of the store has such a name' }
@@ -115,17 +121,18 @@ async function classify(
   if (leftover) {
     return leftover.isRetired ? { kind: 'removable', why: 'it is retired' } : { kind: 'kept' }
   }
-  return classifyOrphan(version, number, path, readFooter)
+  return classifyOrphan(context, version, number, readFooter)
 }
 
 /** A table that the manifest does not know: output of a job that was never installed, or foreign. */
 async function classifyOrphan(
+  context: FilesContext,
   version: Version,
   number: number,
-  path: string,
   readFooter: FooterReader
 ): Promise<FileClass> {
   let footer: TableMeta
+  const path = `${context.directory}/${tableName(number)}`
   try {
     footer = await readFooter(path)
   } catch (error) {
@@ -141,10 +148,15 @@ async function classifyOrphan(
       ? { kind: 'removable', why: 'a flush that was not installed wrote it; the log has it all' }
       : { kind: 'unexplained', why: 'the manifest has no such table, and the log may lack it' }
   }
-  const isKnown = (input: number) => version.table(input) ?? version.leftover(input)
+  // Where what it was made from has gone, it was installed, and the manifest is an older one.
+  const isKnown = (input: number) => {
+    const table = version.table(input)
+    if (table === undefined) return version.leftover(input) !== undefined
+    return damageOf(context, table) === undefined
+  }
   return inputs.every(isKnown)
     ? { kind: 'removable', why: 'a compaction that was not installed wrote it' }
-    : { kind: 'unexplained', why: 'the manifest has neither it nor all that it was made from' }
+    : { kind: 'unexplained', why: 'the store has neither it nor all that it was made from' }
 }
 
 /** What is no failure of the moment: the file will read no better the next time. */
