@@ -1,4 +1,5 @@
 import type { BackendContext } from '../../backend/backend.js'
+import { KintsugiError } from '../../errors.js'
 import { CopyPool } from '../../page/copy-pool.js'
 import { DamageList } from './damage-list.js'
 import type { KeyHash } from './key-hash.js'
@@ -15,6 +16,35 @@ import { PointReader } from './read/point-reader.js'
 import type { Sources, TableSources } from './read/sources.js'
 import { ViewSeqs } from './read/view-seqs.js'
 import { TableSet } from './table-set.js'
+
+/** In the place of sources that can be read no longer. */
+class ClosedSources implements Sources {
+  readonly stateNumber = -1
+
+  get memtables(): never {
+    throw notOpen()
+  }
+
+  get level0(): never {
+    throw notOpen()
+  }
+
+  get levels(): never {
+    throw notOpen()
+  }
+
+  get runs(): never {
+    throw notOpen()
+  }
+
+  get withTombstones(): never {
+    throw notOpen()
+  }
+}
+
+function notOpen(): KintsugiError {
+  return new KintsugiError('KINTSUGI_NOT_OPEN', 'the store is closed; open it again')
+}
 
 /** What reads see: memtables and the tables of the current version, replaced in one step. */
 export class LsmState implements ViewOrigin {
@@ -65,10 +95,13 @@ export class LsmState implements ViewOrigin {
   }
 
   load(span: KeySpan): Promise<void> {
-    return loadSources(this.#sources, span)
+    const sources = this.#sources
+    return loadSources(sources, span, () => sources === this.#sources)
   }
 
+  /** Reads under way end with NOT_OPEN where they would have to go on. */
   async close(): Promise<void> {
+    this.#sources = new ClosedSources()
     await this.tables.close()
   }
 }

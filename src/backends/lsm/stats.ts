@@ -5,7 +5,9 @@ import type { Version } from './manifest/version.js'
 export function levelStats(version: Version, maxLevels: number): Record<string, number> {
   const figures: Record<string, number> = {}
   let [entries, deletes, files, bytes, rawBytes] = [0, 0, 0, 0, 0]
-  for (let level = 0; level < maxLevels; level++) {
+  // An earlier opening may have made more levels than this one has.
+  const levels = Math.max(maxLevels, version.levels.length)
+  for (let level = 0; level < levels; level++) {
     const tables = version.levels[level] ?? []
     let levelBytes = 0
     for (const table of tables) {

@@ -45,14 +45,26 @@ export function openSources(
   return { cursors, tombstones }
 }
 
-/** Does what `openSources` answered null for, in slices. */
-export async function loadSources(sources: Sources, span: KeySpan): Promise<void> {
+/**
+ * Does what `openSources` answered null for, in slices. Ends early when the sources are no longer
+ * current: tables may then be closed, and the memory of memtables belongs to others.
+ */
+export async function loadSources(
+  sources: Sources,
+  span: KeySpan,
+  isCurrent: () => boolean
+): Promise<void> {
   for (const memtable of sources.memtables) {
-    while (memtable.unorderedKeys > orderedPerTurn && !memtable.order(orderedPerTurn)) await turn()
+    while (memtable.unorderedKeys > orderedPerTurn && !memtable.order(orderedPerTurn)) {
+      await turn()
+      if (!isCurrent()) return
+    }
   }
   const missing = new Lookup()
   for (const table of tombstoneTables(sources, span)) {
-    if (!table.open(missing, false)) await table.load(missing)
+    if (table.open(missing, false)) continue
+    await table.load(missing)
+    if (!isCurrent()) return
   }
 }
 

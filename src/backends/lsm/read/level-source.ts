@@ -21,6 +21,7 @@ export class LevelSource implements SourceCursor {
   key: PageBytes = nothing
   keyStart = 0
   keyEnd = 0
+  maxUnorderedSeq = 0
 
   readonly #closed: LevelSource[]
   #level: LevelTables | undefined
@@ -46,6 +47,7 @@ export class LevelSource implements SourceCursor {
     const last = high === undefined ? level.tables.length - 1 : level.placeBefore(high)
     if (first > last) return false
     this.#level = level
+    this.maxUnorderedSeq = level.maxUnorderedSeq
     this.#first = first
     this.#last = last
     this.#at = -1

@@ -3,9 +3,12 @@ import type { Table } from '../table/table.js'
 /** The tables of a level below the first: their spans are disjoint, in key order. */
 export class LevelTables {
   readonly tables: readonly Table[]
+  /** See `SourceCursor`. */
+  readonly maxUnorderedSeq: number
   readonly #lows: readonly Uint8Array[]
 
-  constructor(tables: readonly Table[]) {
+  constructor(tables: readonly Table[], maxUnorderedSeq = 0) {
+    this.maxUnorderedSeq = maxUnorderedSeq
     this.tables = tables
     this.#lows = tables.map(({ meta }) => meta.low)
   }

@@ -9,6 +9,7 @@ export class MemtableSource implements SourceCursor {
   age = 0
   readonly key: PageBytes
   readonly page = undefined
+  readonly maxUnorderedSeq = 0
   readonly #cursor: MemtableCursor
 
   constructor(memtable: Memtable) {

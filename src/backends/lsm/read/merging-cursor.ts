@@ -1,5 +1,6 @@
 import type { Cursor, CursorOptions, EntryChunk } from '../../../backend/backend.js'
 import { compareBytes } from '../../../base/bytes.js'
+import { isCorruption } from '../../../errors.js'
 import { spanOf, type KeySpan } from '../key-span.js'
 import { Lookup } from '../lookup.js'
 import type { RangeTombstones } from '../range-tombstones.js'
@@ -46,7 +47,9 @@ export class MergingCursor implements Cursor {
   readonly #keys: boolean
   readonly #values: boolean
   readonly #chunks: ChunkWriter
-  readonly #lookup = new Lookup()
+  /** The version found, and another for looking further. */
+  #lookup = new Lookup()
+  #other = new Lookup()
   #sources: CursorSources | undefined
   #stateNumber = -1
   /** Cursors on a key, in the order of these keys, the newer source first on a tie. */
@@ -121,14 +124,17 @@ export class MergingCursor implements Cursor {
 
   #next(maxEntries: number, wait: boolean): EntryChunk | undefined | null {
     if (this.#ended) return undefined
-    let hasEnded: boolean | null
+    let hasEnded: boolean | null = false
     try {
       if (!this.#refresh(wait)) return null
       this.#chunks.begin(maxEntries)
       hasEnded = this.#collect(maxEntries, wait)
     } catch (error) {
       this.#origin.damage.note(error)
-      throw error
+      if (!isCorruption(error) || this.#chunks.count === 0) throw error
+      // What was read before goes out first; the next call comes to the same place.
+      const isPlaced = this.#toSeek.length + this.#toMove.length === 0
+      if (isPlaced) this.#keep(this.#placed[0], this.#done > 0)
     }
     // A view never shows more later.
     if (hasEnded === true) this.#ended = true
@@ -192,9 +198,9 @@ export class MergingCursor implements Cursor {
    * room for it; null when its value is not in memory.
    */
   #addCurrent(first: SourceCursor, wait: boolean): number | null {
-    const lookup = this.#lookup
     const source = this.#sourceOfCurrent(first, wait)
     if (source === null) return null
+    const lookup = this.#lookup
     if (source === undefined || lookup.isDelete) return 0
     if (this.#sources!.tombstones.length > 0 && this.#isRemoved(source)) return 0
     const { key, keyStart } = source
@@ -216,14 +222,36 @@ export class MergingCursor implements Cursor {
     do {
       const source = placed[at]
       const found = source.resolve(this.#maxSeq, this.#lookup, this.#values, wait)
-      if (found === true) return source
       if (found === null) {
-        this.#missing = source
+        this.#lacks(source)
         return null
       }
+      if (found) return source.maxUnorderedSeq === 0 ? source : this.#newestFrom(at, wait)
       at++
     } while (at < placed.length && this.#compare(placed[at], first) === 0)
     return undefined
+  }
+
+  /** Of the sources from one on that has a version of the key, the one with the newest. */
+  #newestFrom(first: number, wait: boolean): SourceCursor | null {
+    const placed = this.#placed
+    let newest = placed[first]
+    for (let at = first + 1; at < placed.length; at++) {
+      const source = placed[at]
+      if (source.maxUnorderedSeq <= this.#lookup.seq) break
+      if (this.#compare(source, newest) !== 0) break
+      const found = source.resolve(this.#maxSeq, this.#other, this.#values, wait)
+      if (found === null) {
+        this.#lacks(source)
+        return null
+      }
+      if (!found || this.#other.seq <= this.#lookup.seq) continue
+      newest = source
+      const older = this.#lookup
+      this.#lookup = this.#other
+      this.#other = older
+    }
+    return newest
   }
 
   /** Whether a removal of a range hides the version that `#lookup` holds. */

@@ -16,6 +16,11 @@ export interface SourceCursor {
   readonly key: PageBytes
   readonly keyStart: number
   readonly keyEnd: number
+  /**
+   * Of a table of level 0 its highest sequence number: a version of it may be newer than one in a
+   * table that comes before. 0: every source that comes before is newer through and through.
+   */
+  readonly maxUnorderedSeq: number
   /** The page that the cursor stands in, for copying several entries at once; see `skip`. */
   readonly page: TableCursor | undefined
 

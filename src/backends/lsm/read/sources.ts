@@ -30,7 +30,7 @@ export function tablesOf(levels: readonly (readonly Table[])[]) {
   return {
     level0,
     levels: below,
-    runs: [...level0.map((table) => new LevelTables([table])), ...below],
+    runs: [...level0.map((table) => new LevelTables([table], table.meta.maxSeq)), ...below],
     withTombstones: levels.flat().filter(({ meta }) => meta.rangeTombstones > 0)
   }
 }

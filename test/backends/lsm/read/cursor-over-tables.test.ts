@@ -28,7 +28,7 @@ class TablesOrigin implements CursorOrigin {
   }
 
   load(span: KeySpan): Promise<void> {
-    return loadSources(this.sources, span)
+    return loadSources(this.sources, span, () => true)
   }
 }
 

@@ -22,6 +22,8 @@ interface Version {
 interface Layer {
   readonly versions: readonly Version[]
   readonly removed: readonly { low: string; high: string | undefined; seq: number }[]
+  /** Not 0 where others may be newer in part, though they come later. */
+  readonly maxUnorderedSeq: number
 }
 
 /** Walks a layer; every so many answers it first wants to be loaded. */
@@ -31,6 +33,7 @@ class LayerCursor implements SourceCursor {
   key = pageOf('')
   keyStart = 0
   keyEnd = 0
+  readonly maxUnorderedSeq: number
   readonly #keys: readonly string[]
   #at = -1
   #step = 1
@@ -41,6 +44,7 @@ class LayerCursor implements SourceCursor {
     readonly layer: Layer,
     readonly missEvery: number
   ) {
+    this.maxUnorderedSeq = layer.maxUnorderedSeq
     this.#keys = [...new Set(layer.versions.map(({ key }) => key))].toSorted(inByteOrder)
   }
 
@@ -188,40 +192,57 @@ async function walk(cursor: Cursor, isAsync: boolean, between: () => void) {
 
 const key = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), maxLength: 3 })
 
-/** Layers newest first: a newer one has only higher numbers, as memtables and levels have. */
+/**
+ * Layers newest first: a newer one has only higher numbers, as memtables and levels have. Or, as tables
+ * of level 0 after a rebuild, by their highest numbers alone.
+ */
 const layers = fc
-  .array(
-    fc.record({
-      versions: fc.array(
-        fc.record({ key, seq: fc.nat({ max: 9 }), value: fc.option(fc.string({ maxLength: 9 })) }),
-        { maxLength: 12 }
-      ),
-      removed: fc.array(fc.record({ low: key, high: fc.option(key), seq: fc.nat({ max: 9 }) }), {
-        maxLength: 2
-      })
-    }),
-    { maxLength: 4 }
+  .tuple(
+    fc.boolean(),
+    fc.array(
+      fc.record({
+        versions: fc.array(
+          fc.record({
+            key,
+            seq: fc.nat({ max: 9 }),
+            value: fc.option(fc.string({ maxLength: 9 }))
+          }),
+          { maxLength: 12 }
+        ),
+        removed: fc.array(fc.record({ low: key, high: fc.option(key), seq: fc.nat({ max: 9 }) }), {
+          maxLength: 2
+        })
+      }),
+      { maxLength: 4 }
+    )
   )
-  .map((drawn) =>
-    drawn.map(({ versions, removed }, at): Layer => {
-      const base = 1 + 10 * (drawn.length - at)
+  .map(([isOrderly, drawn]) => {
+    const made = drawn.map(({ versions, removed }, at): Layer => {
+      const seqOf = (seq: number) =>
+        isOrderly ? 1 + 10 * (drawn.length - at) + seq : 1 + 6 * seq + at
       const unique = new Map(versions.map((version) => [`${version.key}/${version.seq}`, version]))
+      const seqs = [...versions, ...removed].map(({ seq }) => seqOf(seq))
       return {
         versions: [...unique.values()].map(({ key: own, seq, value }) => ({
           key: own,
-          seq: base + seq,
+          seq: seqOf(seq),
           value: value ?? undefined
         })),
         removed: removed.map(({ low, high, seq }) => ({
           low,
           high: high ?? undefined,
-          seq: base + seq
-        }))
+          seq: seqOf(seq)
+        })),
+        maxUnorderedSeq: isOrderly ? 0 : Math.max(0, ...seqs)
       }
     })
-  )
+    return made.toSorted((a, b) => b.maxUnorderedSeq - a.maxUnorderedSeq)
+  })
 
 describe('a merging cursor', () => {
+  // It once took the first table's version as the newest. A rebuild of the manifest puts tables into
+  // level 0 whose numbers are interleaved: an iteration showed a value that was overwritten long
+  // since, where a point read found the newer one.
   it('shows what the sources hold at its number, both ways, whatever has to be loaded', async () => {
     await fc.assert(
       fc.asyncProperty(
