@@ -3,27 +3,24 @@ import { isCorruption } from '../../../errors.js'
 import { manifestName } from '../manifest/format.js'
 import { Manifest } from '../manifest/manifest.js'
 
-/** A manifest that is written to while it is read may look damaged; then it is read again. */
-const maxAttempts = 10
+/**
+ * Reads CURRENT and the manifest as the next opening will; damage is a finding. Nothing is written to
+ * them meanwhile, as that would look like damage now and then.
+ */
+export function checkManifest(context: BackendContext, manifest: Manifest): Promise<Finding[]> {
+  return manifest.whilePaused(() => checkPaused(context))
+}
 
-/** Reads CURRENT and the manifest as the next opening will; damage is a finding. */
-export async function checkManifest(
-  context: BackendContext,
-  manifest: Manifest
-): Promise<Finding[]> {
-  for (let attempt = 1; ; attempt++) {
-    const before = editsOf(manifest)
-    try {
-      const copy = await Manifest.open({ ...context, readOnly: true })
-      await copy.close(false)
-      return []
-    } catch (error) {
-      if (!isCorruption(error)) throw error
-      if (editsOf(manifest) !== before && attempt < maxAttempts) continue
-      const { path = `${context.directory}/${manifestName}`, offset } = error.facts
-      const message = `${error.message}. The open store goes on, and the next opening fails`
-      return [finding('error', message, path, offset)]
-    }
+async function checkPaused(context: BackendContext): Promise<Finding[]> {
+  try {
+    const copy = await Manifest.open({ ...context, readOnly: true })
+    await copy.close(false)
+    return []
+  } catch (error) {
+    if (!isCorruption(error)) throw error
+    const { path = `${context.directory}/${manifestName}`, offset } = error.facts
+    const message = `${error.message}. The open store goes on, and the next opening fails`
+    return [finding('error', message, path, offset)]
   }
 }
 
@@ -33,11 +30,6 @@ export function manifestFindings({ recovery }: Manifest): Finding[] {
   return findings.map(({ kind, path, offset }) =>
     finding('warning', `${path} at ${offset}: ${kind}; nothing of it was needed`, path, offset)
   )
-}
-
-function editsOf(manifest: Manifest): string {
-  const { manifestEdits, manifestRolls } = manifest.stats()
-  return `${manifestEdits} ${manifestRolls}`
 }
 
 function finding(

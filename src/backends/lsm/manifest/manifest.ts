@@ -75,6 +75,8 @@ export class Manifest {
   #waiting: Waiting[] = []
   #committed: Committed[] = []
   #working: Promise<void> | undefined
+  /** What has to be done between two groups of edits; none of it rejects. */
+  #pauses: (() => Promise<void>)[] = []
   readonly #forgotten = new Set<number>()
   #isClosed = false
 
@@ -226,6 +228,16 @@ export class Manifest {
     await this.#enqueue(undefined)
   }
 
+  /** Does something while no edit is being written and no segment given up. */
+  async whilePaused<T>(work: () => Promise<T>): Promise<T> {
+    if (!this.#log || this.#isClosed) return work()
+    const done = new Promise<T>((resolve, reject) => {
+      this.#pauses.push(() => work().then(resolve, reject))
+    })
+    this.#working ??= this.#work(this.#log)
+    return done
+  }
+
   /** Files of retired tables are unlinked, and the directory synced: nothing need be kept of them. */
   forget(numbers: Iterable<number>): void {
     for (const number of numbers) this.#forgotten.add(number)
@@ -278,8 +290,10 @@ export class Manifest {
   async #work(log: Log): Promise<void> {
     // What is asked for in the same turn goes in one write.
     await Promise.resolve()
-    while (this.#waiting.length > 0) {
+    while (this.#waiting.length + this.#pauses.length > 0) {
       this.#applyForgotten()
+      for (const pause of this.#pauses.splice(0)) await pause()
+      if (this.#waiting.length === 0) continue
       await this.#writeGroup(log, this.#waiting.splice(0))
       if (this.#bytesSinceSnapshot >= this.#rollAtBytes) await this.#roll(log)
     }
