@@ -191,7 +191,8 @@ class Repair {
     await makeDirectory(vfs, this.#target)
     const { epoch, format } = this.#identity
     const opening = { ...this.#opening, options: { ...this.#opening.options, readOnly: false } }
-    const context = contextOf(opening, this.#target, this.#storeId, epoch + 1, format)
+    const made = contextOf(opening, this.#target, this.#storeId, epoch + 1, format)
+    const context = { ...made, logFirstSeq: this.#identity.log.floor.seq }
     return this.plan.rebuildManifest && kind.rebuildManifest !== undefined
       ? kind.rebuildManifest(source, context, this.progress)
       : kind.salvage(source, context, this.progress)

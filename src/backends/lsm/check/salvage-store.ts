@@ -71,8 +71,12 @@ class Salvage {
     this.#progress = progress
   }
 
-  /** Tables that the manifest names are gone, and what was made from them is there instead. */
+  /**
+   * The log has given up commits that the manifest does not know as durable; or tables that it names
+   * are gone, and what was made from them is there instead.
+   */
   async isBehind(version: Version): Promise<boolean> {
+    if (version.durableSeq + 1 < (this.#context.logFirstSeq ?? 0)) return true
     const numbers = new Set(await this.#numbers())
     for (const number of numbers) {
       if (version.table(number) || version.leftover(number)) continue
