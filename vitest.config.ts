@@ -19,7 +19,7 @@ const shared = [
 /** Of those, the suites that have nothing to say about a backend, with the reason. */
 const exceptions: Record<(typeof backends)[number], readonly string[]> = {
   btree: [],
-  lsm: ['test/golden/**/*.test.ts']
+  lsm: []
 }
 
 export default defineConfig({
