@@ -115,7 +115,7 @@ export const campaigns = {
         nested: { fixedFates: ['n', 'e'], randomFates: 1, everyNth: 3 }
       },
       strides: { lsm: { history: 3, nested: 5 } },
-      quotas: { btree: 7000, lsm: 1500 }
+      quotas: { btree: 7000, lsm: 3000 }
     },
     // The process dies, the next one acts on what was never synced, and then the power goes.
     killedThenCut: {
@@ -130,7 +130,7 @@ export const campaigns = {
         nested: { everyNth: 3, fixedFates: ['n'], randomFates: 0 }
       },
       strides: { lsm: { history: 2, nested: 5 } },
-      quotas: { btree: 2500, lsm: 1500 }
+      quotas: { btree: 2500, lsm: 1900 }
     },
     interruptedRecoveries: {
       about: 'of recoveries, and of recoveries of interrupted recoveries, loses nothing',
@@ -145,7 +145,7 @@ export const campaigns = {
         nested: { everyNth: 7, fixedFates: ['n'], randomFates: 1 }
       },
       strides: { lsm: { history: 12, nested: 11 } },
-      quotas: { btree: 3500, lsm: 1500 }
+      quotas: { btree: 3500, lsm: 5500 }
     }
   }
 } satisfies Record<string, Record<string, Campaign>>
