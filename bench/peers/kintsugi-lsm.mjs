@@ -5,5 +5,7 @@ import { KintsugiStore } from './kintsugi.mjs'
 export { version } from './kintsugi.mjs'
 
 export async function openStore(dir, { durability, cacheBytes }) {
-  return new KintsugiStore(await open(dir, { backend: 'lsm', durability, cacheBytes }))
+  const db = await open(dir, { backend: 'lsm', durability, cacheBytes })
+  // As the other LSM stores that can: compacted.
+  return new KintsugiStore(db, () => db.compact())
 }

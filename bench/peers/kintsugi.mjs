@@ -15,9 +15,12 @@ export class KintsugiStore {
   concurrentPut = 'put'
   mixedPut = 'put'
   #db
+  #settle
 
-  constructor(db) {
+  /** `settle` brings the store to rest before it is read. */
+  constructor(db, settle = () => db.persist()) {
     this.#db = db
+    this.#settle = settle
   }
 
   putSync(key, value) {
@@ -57,7 +60,7 @@ export class KintsugiStore {
   }
 
   async settle() {
-    await this.#db.persist()
+    await this.#settle()
   }
 
   close() {
