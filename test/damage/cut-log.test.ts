@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { open } from '../../dist/index.js'
+import { chunkBytes } from '../../dist/vfs/mem-content.js'
 import { FaultVfs } from '../../dist/vfs/fault-vfs.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import * as damage from '../helpers/damage.js'
@@ -46,13 +47,14 @@ describe('a log file that has lost its end', () => {
     }
   })
 
-  // An LSM tree cannot: its opening writes CURRENT anew.
-  const isLsm = testedBackend === 'lsm'
-  it.skipIf(isLsm)('opens on a disk that is too full to make the file whole again', async () => {
+  it('opens on a disk that is too full to make the file whole again', async () => {
     const { store, vfs } = await stores.memory()
     await store.put('k', 'v')
     await store.close()
-    const used = vfs.medium.paths().reduce((sum, path) => sum + vfs.medium.read(path).length, 0)
+    // The LSM tree writes CURRENT anew, for which there has to be room beside what its files take.
+    const unit = testedBackend === 'lsm' ? chunkBytes : 1
+    const sizeOf = (path: string) => Math.ceil(vfs.medium.read(path).length / unit) * unit
+    const used = vfs.medium.paths().reduce((sum, path) => sum + sizeOf(path), unit - 1)
     const full = vfs.crashClone('nothing', { capacityBytes: used + 1000 })
     const { store: again } = await stores.memory({ vfs: full })
     expect(again.getSync('k')?.toString()).toBe('v')
