@@ -21,12 +21,12 @@ import {
 import {
   dataDirectory,
   dataName,
-  makeDirectory,
   quarantineDirectory,
   refuseDirectory,
   removeTree,
   timeStamp
 } from '../store/store-directory.js'
+import { makeDirectory } from '../vfs/make-directory.js'
 import type { Log } from '../wal/log.js'
 import type { LogLoss } from '../wal/witness.js'
 

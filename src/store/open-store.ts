@@ -5,6 +5,7 @@ import { Checksum } from '../codec/checksum.js'
 import { KintsugiError } from '../errors.js'
 import type { ResolvedOptions } from '../options.js'
 import { Telemetry, type RecoverySummary } from '../telemetry/telemetry.js'
+import { makeDirectory } from '../vfs/make-directory.js'
 import type { Vfs, VfsLock } from '../vfs/vfs.js'
 import type { Log } from '../wal/log.js'
 import {
@@ -29,7 +30,6 @@ import {
   endCreation,
   inspectDirectory,
   lockName,
-  makeDirectory,
   quarantineDirectory,
   refuseDirectory,
   walName

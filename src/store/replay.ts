@@ -1,3 +1,4 @@
+import { turn } from '../base/turn.js'
 import type { Backend } from '../backend/backend.js'
 import { BatchMerger } from '../batch/batch-merger.js'
 import { BatchReader, OperationKind } from '../batch/batch.js'
@@ -117,11 +118,6 @@ export class Replay {
     }
     backend.apply(bytes, start, end, seq)
   }
-}
-
-/** Lets the event loop go on. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }
 
 function removesRange(bytes: Buffer, start: number, end: number): boolean {

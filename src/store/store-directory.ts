@@ -62,20 +62,6 @@ export function refuseDirectory(path: string, state: 'headless' | 'foreign'): Ki
       )
 }
 
-/** Creates a directory and those above it that are missing, each durable in its parent. */
-export async function makeDirectory(vfs: Vfs, path: string): Promise<void> {
-  if (vfs.statSync(path) !== undefined) return
-  const parent = parentOf(path)
-  if (parent !== path) await makeDirectory(vfs, parent)
-  try {
-    vfs.mkdirSync(path)
-  } catch (error) {
-    const raced = error instanceof KintsugiError && error.code === 'KINTSUGI_FILE_EXISTS'
-    if (!raced) throw error
-  }
-  await vfs.syncDirectory(parent)
-}
-
 /** Puts the marker of a creation in place and removes what an interrupted one left (rule S3). */
 export async function beginCreation(vfs: Vfs, path: string): Promise<void> {
   const names = vfs.readdirSync(path)
@@ -110,10 +96,4 @@ export function removeTree(vfs: Vfs, path: string): void {
     else vfs.unlinkSync(child)
   }
   vfs.rmdirSync(path)
-}
-
-function parentOf(path: string): string {
-  const slash = path.lastIndexOf('/')
-  if (slash < 0) return '.'
-  return slash === 0 ? '/' : path.slice(0, slash)
 }

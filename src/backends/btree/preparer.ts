@@ -1,3 +1,4 @@
+import { turn } from '../../base/turn.js'
 import { BatchReader, ClearFlags, OperationKind } from '../../batch/batch.js'
 import { entryAt, entryCount, hasLongKey, keyReferenceAt, searchPage } from '../../page/read.js'
 import { pageHeaderBytes } from './format.js'
@@ -229,8 +230,4 @@ export class Preparer {
     located.catch(() => {})
     this.#loads.push(located)
   }
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }

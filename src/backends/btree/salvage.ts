@@ -1,11 +1,11 @@
 import type {
   BackendContext,
   DamagedRange,
-  Finding,
   Progress,
   SalvageReport
 } from '../../backend/backend.js'
-import { compareBytes, formatKey } from '../../base/bytes.js'
+import { rangeFinding } from '../../backend/range-finding.js'
+import { compareBytes } from '../../base/bytes.js'
 import { putBytes, writePut } from '../../batch/batch.js'
 import { KintsugiError } from '../../errors.js'
 import { entryHeaderBytes } from '../../page/format.js'
@@ -124,8 +124,8 @@ class Rebuilding {
       lost: this.#lost,
       possiblyStale,
       findings: [
-        ...this.#lost.map((range) => findingOf('entries-lost', 'error', range, path)),
-        ...possiblyStale.map((range) => findingOf('entries-stale', 'warning', range, path))
+        ...this.#lost.map((range) => rangeFinding('entries-lost', 'error', range, path)),
+        ...possiblyStale.map((range) => rangeFinding('entries-stale', 'warning', range, path))
       ]
     }
   }
@@ -205,25 +205,7 @@ function contains({ low, high }: KeySpan, key: Uint8Array): boolean {
 function emptyReport(path: string): SalvageReport {
   const reason = 'the data file is missing'
   const lost = [{ lowKey: everything.low, highKey: everything.high, reason }]
-  const findings = lost.map((range) => findingOf('entries-lost', 'error', range, path))
+  const findings = lost.map((range) => rangeFinding('entries-lost', 'error', range, path))
   const counts = { entries: 0, pagesRead: 0, pagesKept: 0, seq: 0 }
   return { ...counts, lost, possiblyStale: [], findings }
-}
-
-function findingOf(
-  kind: string,
-  severity: Finding['severity'],
-  { lowKey, highKey, reason }: DamagedRange,
-  path: string
-): Finding {
-  const from = lowKey === undefined ? 'the first key' : formatKey(lowKey)
-  const to = highKey === undefined ? 'the last' : `before ${formatKey(highKey)}`
-  return {
-    severity,
-    kind,
-    message: `keys from ${from} to ${to}: ${reason}`,
-    path,
-    ...(lowKey && { lowKey }),
-    ...(highKey && { highKey })
-  }
 }

@@ -1,5 +1,6 @@
 import type { DamagedRange, Finding } from '../../../backend/backend.js'
-import { compareBytes, formatKey } from '../../../base/bytes.js'
+import { rangeFinding } from '../../../backend/range-finding.js'
+import { compareBytes } from '../../../base/bytes.js'
 import { compareHighs, isBelow, isEmptySpan, type KeySpan, spansOverlap } from '../key-span.js'
 import type { TableMeta } from '../table-meta.js'
 
@@ -56,8 +57,8 @@ export class SalvageLosses {
       rangeOf(span, 'older values or removed keys may have come back')
     )
     const findings = [
-      ...lost.map((range) => finding('entries-lost', 'error', range, path)),
-      ...possiblyStale.map((range) => finding('entries-stale', 'warning', range, path)),
+      ...lost.map((range) => rangeFinding('entries-lost', 'error', range, path)),
+      ...possiblyStale.map((range) => rangeFinding('entries-stale', 'warning', range, path)),
       ...this.#findings
     ]
     return { lost, possiblyStale, findings }
@@ -88,22 +89,4 @@ export function joined(spans: readonly KeySpan[]): KeySpan[] {
 
 function rangeOf({ low, high }: KeySpan, reason: string): DamagedRange {
   return { lowKey: low.length === 0 ? undefined : low, highKey: high, reason }
-}
-
-function finding(
-  kind: string,
-  severity: Finding['severity'],
-  { lowKey, highKey, reason }: DamagedRange,
-  path: string
-): Finding {
-  const from = lowKey === undefined ? 'the first key' : formatKey(lowKey)
-  const to = highKey === undefined ? 'the last' : `before ${formatKey(highKey)}`
-  return {
-    severity,
-    kind,
-    message: `keys from ${from} to ${to}: ${reason}`,
-    path,
-    ...(lowKey && { lowKey }),
-    ...(highKey && { highKey })
-  }
 }

@@ -234,6 +234,7 @@ export class Compactor {
   /** From now on the pick's tables are occupied, until the promise settles. */
   #start(pick: Pick, abort: JobAbort, isAwaited: boolean): Promise<void> {
     const result = this.#carryOut(pick, abort, isAwaited)
+    // Who started it hears how it ended; `done` only says that it has.
     const running: Running = { pick, abort, done: result.catch(() => {}) }
     this.#running.add(running)
     return result.finally(() => {

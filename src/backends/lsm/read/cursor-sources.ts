@@ -1,3 +1,4 @@
+import { turn } from '../../../base/turn.js'
 import { spansOverlap, type KeySpan } from '../key-span.js'
 import { Lookup } from '../lookup.js'
 import type { RangeTombstones } from '../range-tombstones.js'
@@ -70,8 +71,4 @@ export async function loadSources(
 
 function tombstoneTables(sources: Sources, span: KeySpan): Table[] {
   return sources.withTombstones.filter(({ meta }) => spansOverlap(meta, span))
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }

@@ -1,3 +1,5 @@
+import { compareBytes } from '../../../base/bytes.js'
+import { isBelow } from '../key-span.js'
 import type { Table } from '../table/table.js'
 
 /** The tables of a level below the first: their spans are disjoint, in key order. */
@@ -19,7 +21,7 @@ export class LevelTables {
     if (at < 0) return undefined
     const table = this.tables[at]
     const { high } = table.meta
-    return high === undefined || compare(key, high) < 0 ? table : undefined
+    return isBelow(key, high) ? table : undefined
   }
 
   /** Place of the first table with keys from `key` on; their number: there is none. */
@@ -27,7 +29,7 @@ export class LevelTables {
     const at = this.placeUpTo(key)
     if (at < 0) return 0
     const { high } = this.tables[at].meta
-    return high === undefined || compare(key, high) < 0 ? at : at + 1
+    return isBelow(key, high) ? at : at + 1
   }
 
   /** Place of the last table whose span begins at or before the key; -1: all begin behind it. */
@@ -46,19 +48,9 @@ export class LevelTables {
     let high = lows.length
     while (low < high) {
       const middle = (low + high) >> 1
-      if (compare(lows[middle], key) < limit) low = middle + 1
+      if (compareBytes(lows[middle], key) < limit) low = middle + 1
       else high = middle
     }
     return low - 1
   }
-}
-
-/** As `compareBytes`; here it is compiled for one kind of caller. */
-function compare(a: Uint8Array, b: Uint8Array): number {
-  const length = a.length < b.length ? a.length : b.length
-  for (let i = 0; i < length; i++) {
-    const difference = a[i] - b[i]
-    if (difference !== 0) return difference
-  }
-  return a.length - b.length
 }
