@@ -88,7 +88,9 @@ db.events.on('persist', ({ seq }) => console.log(`durable without the log up to 
 await db.persist()
 await db.compact()
 assert.deepEqual(await db.verify('comprehensive'), [])
-console.log(`${db.stats().entries} entries, about ${db.approximateSize()} bytes, seq ${db.seq}`)
+console.log(
+  `${db.stats().entries} entries, about ${await db.approximateSize()} bytes, seq ${db.seq}`
+)
 
 // Errors have a stable code and say what to do.
 await assert.rejects(open(path), (error) => error.code === 'KINTSUGI_LOCKED')

@@ -1,11 +1,11 @@
 // The memtable alone: puts into a recycled arena, gets, overwrites, key order, the flush's sort.
 //   node bench/micro/memtable.mjs [valueBytes] [batchSize]
-import { Lookup } from '../../dist/backends/lsm/lookup.js'
-import { KeyHash } from '../../dist/backends/lsm/key-hash.js'
-import { newestSeq } from '../../dist/backends/lsm/entry.js'
-import { ArenaPool } from '../../dist/backends/lsm/memtable/arena-pool.js'
-import { Memtable } from '../../dist/backends/lsm/memtable/memtable.js'
-import { SortedMemtable } from '../../dist/backends/lsm/memtable/sorted-memtable.js'
+import { Lookup } from '../../dist/memtable/lookup.js'
+import { KeyHash } from '../../dist/memtable/key-hash.js'
+import { newestSeq } from '../../dist/memtable/entry.js'
+import { ArenaPool } from '../../dist/memtable/arena-pool.js'
+import { Memtable } from '../../dist/memtable/memtable.js'
+import { SortedMemtable } from '../../dist/memtable/sorted-memtable.js'
 import { putBytes, writePut } from '../../dist/batch/batch.js'
 import { CopyPool } from '../../dist/page/copy-pool.js'
 

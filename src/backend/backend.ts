@@ -59,8 +59,7 @@ export interface Backend {
   /** Point read of the current state; same contract as `ReadView#getSync` and `tryGet`. */
   getSync(key: Uint8Array): Buffer | undefined
   tryGet(key: Uint8Array): Buffer | undefined | null
-  /** Makes resident what `tryGet(key)` answered null for. */
-  load(key: Uint8Array): Promise<void>
+  load(key: Uint8Array): Promise<Buffer | undefined | null>
   /** Many point reads at once; faster than one by one. `null` where a value is not in memory. */
   tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[]
 
@@ -79,7 +78,7 @@ export interface Backend {
    */
   compact(range: ByteRange, progress: Progress, level?: number): Promise<void>
   /** Bytes on disk that the keys of a range take up, roughly. */
-  approximateSize(range: ByteRange): number
+  approximateSize(range: ByteRange): Promise<number>
   /** Structural check of what is on disk; damage is a finding, not an exception. */
   verify(level: VerifyLevel, progress: Progress): Promise<Finding[]>
   /** Figures by name, for people and metrics; all numbers. */
@@ -93,7 +92,7 @@ export interface Backend {
 export type Pressure = 'none' | 'slowdown' | 'stop'
 
 export interface BackendCapabilities {
-  /** Cursors and point reads work synchronously. */
+  /** Cursors can wait for the disk: `nextChunkSync` works. Point reads always can. */
   readonly syncCursor: boolean
   /** `apply` is synchronous, so `putSync` and its kin work. */
   readonly syncWrite: boolean
@@ -111,10 +110,16 @@ export interface ReadView {
   readonly seq: number
   /** A copy of the value, the caller's own; undefined where there is none. Waits for the disk. */
   getSync(key: Uint8Array): Buffer | undefined
-  /** The same without waiting: `null` when the value is not in memory; then `load`, and again. */
+  /** The same without waiting: `null` when the value is not in memory; then `load`. */
   tryGet(key: Uint8Array): Buffer | undefined | null
-  load(key: Uint8Array): Promise<void>
+  /**
+   * What `tryGet` answered null for; the key has to stay as it is until it settles. Null: it is in
+   * memory now, `tryGet` again. A backend that does not manage that memory answers with the value.
+   */
+  load(key: Uint8Array): Promise<Buffer | undefined | null>
   tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[]
+  /** Fills in the values that `tryGetMany` of these keys answered null for. */
+  loadMany(keys: readonly Uint8Array[], values: (Buffer | undefined | null)[]): Promise<void>
   cursor(options: CursorOptions): Cursor
   close(): void
 }

@@ -48,8 +48,8 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
     // While this waits the caller may use the memory for another key.
     if (value === null) bytes = Uint8Array.from(bytes)
     while (value === null) {
-      await this.reads().load(bytes)
-      value = this.reads().tryGet(bytes)
+      value = await this.reads().load(bytes)
+      if (value === null) value = this.reads().tryGet(bytes)
     }
     return this.#decode(value)
   }
@@ -84,9 +84,7 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
     const own = bytes.map((key) => Uint8Array.from(key))
     const view = this.openView()
     try {
-      for (let i = 0; i < own.length; i++) {
-        while ((values[i] = view.tryGet(own[i])) === null) await view.load(own[i])
-      }
+      await view.loadMany(own, values)
     } finally {
       view.close()
     }

@@ -79,6 +79,7 @@ class SharedView {
       tryGet: (key) => view.tryGet(key),
       load: (key) => view.load(key),
       tryGetMany: (keys) => view.tryGetMany(keys),
+      loadMany: (keys, values) => view.loadMany(keys, values),
       cursor: (options) => view.cursor(options),
       close: () => this.close()
     }

@@ -278,7 +278,7 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
   }
 
   /** Bytes on disk that a range takes up, roughly. */
-  approximateSize(range: KeyRange = {}): number {
+  async approximateSize(range: KeyRange = {}): Promise<number> {
     this.#checkOpen()
     checkOptionNames(range, rangeNames)
     return this.#backend.approximateSize(rangeBytes(range))

@@ -39,6 +39,14 @@ export class FaultVfs implements Vfs {
     this.faults.diskFull = false
   }
 
+  realPath(path: string): string | undefined {
+    return this.#inner.realPath(path)
+  }
+
+  shadowSync(directory: string, isCopied: (name: string) => boolean): string {
+    return this.#inner.shadowSync(directory, isCopied)
+  }
+
   async open(path: string, mode: OpenMode): Promise<VfsFile> {
     const file = await this.#gate.pass(openRequest(path, mode), () => this.#inner.open(path, mode))
     return new FaultFile(file, this.#gate)

@@ -99,6 +99,18 @@ export class MemVfs implements Vfs, MemFileHost {
     return clone
   }
 
+  realPath(): undefined {
+    return undefined
+  }
+
+  shadowSync(directory: string): string {
+    throw new KintsugiError(
+      'KINTSUGI_NOT_SUPPORTED',
+      `${directory} is in memory, where other libraries cannot read it`,
+      { path: directory }
+    )
+  }
+
   async open(path: string, mode: OpenMode): Promise<VfsFile> {
     return this.scheduler.run(() => this.openSync(path, mode))
   }

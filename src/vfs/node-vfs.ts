@@ -1,4 +1,6 @@
 import fs from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import { loadNativeBinding, type NativeBinding } from '../native-binding.js'
 import { lockFile } from './file-lock.js'
 import { asPromise, errnoOf, nodeError, withTypedErrors } from './node-error.js'
@@ -22,6 +24,22 @@ export class NodeVfs implements Vfs {
   constructor({ native = true }: NodeVfsOptions = {}) {
     this.#native = native === true ? loadNativeBinding() : native === false ? undefined : native
     this.spec = { kind: 'node', native: this.#native !== undefined }
+  }
+
+  realPath(path: string): string {
+    return path
+  }
+
+  shadowSync(directory: string, isCopied: (name: string) => boolean): string {
+    return withTypedErrors('shadow', directory, () => {
+      const shadow = fs.mkdtempSync(join(tmpdir(), 'kintsugi-'))
+      for (const name of fs.readdirSync(directory)) {
+        const from = resolve(directory, name)
+        if (isCopied(name)) fs.copyFileSync(from, join(shadow, name))
+        else fs.symlinkSync(from, join(shadow, name))
+      }
+      return shadow
+    })
   }
 
   async open(path: string, mode: OpenMode): Promise<NodeFile> {

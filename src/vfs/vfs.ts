@@ -15,6 +15,15 @@ export interface Vfs {
   /** A description from which a worker thread can build the same file system; undefined: it cannot. */
   readonly spec: VfsSpec | undefined
 
+  /** The path under which other libraries find the same file; undefined: they cannot. */
+  realPath(path: string): string | undefined
+  /**
+   * A new temporary directory in which the files of another can be read while that stays as it is:
+   * copies of those that `isCopied` names, symbolic links to the others. Whoever asks for it removes
+   * it. Only where there are real paths.
+   */
+  shadowSync(directory: string, isCopied: (name: string) => boolean): string
+
   open(path: string, mode: OpenMode): Promise<VfsFile>
   openSync(path: string, mode: OpenMode): VfsFile
 

@@ -1,6 +1,14 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { closeSync, openSync, readdirSync, readFileSync, statSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync
+} from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -42,4 +50,6 @@ export function killedStore(path: string, backend = 'btree'): void {
     process.kill(process.pid, 'SIGKILL')`
   const { signal, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program])
   if (signal !== 'SIGKILL') throw new Error(String(stderr))
+  // Without the addon the dead process still owns the store; this is what the error tells to do.
+  rmSync(join(path, 'LOCK.owner'), { force: true })
 }

@@ -194,6 +194,6 @@ describe('a backend', () => {
     apply(backend, 1, [put('a', '1')])
     for (const value of Object.values(backend.stats())) expect(Number.isFinite(value)).toBe(true)
     expect(backend.damagedRanges()).toEqual([])
-    expect(backend.approximateSize({})).toBeGreaterThanOrEqual(0)
+    expect(await backend.approximateSize({})).toBeGreaterThanOrEqual(0)
   })
 })

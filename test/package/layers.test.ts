@@ -18,6 +18,8 @@ const layers: readonly string[] = [
   'page/',
   'wal/',
   'backend/',
+  'memtable/',
+  'merging/',
   'backends/btree/',
   'backends/lsm/',
   'backends/level/',
@@ -27,6 +29,7 @@ const layers: readonly string[] = [
   'recovery/',
   'observe/',
   'open.ts',
+  'transfer/',
   'abstract-level/',
   'index.ts',
   'cli/'

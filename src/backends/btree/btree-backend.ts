@@ -182,11 +182,11 @@ export class BtreeBackend implements Backend {
     return this.#reader.tryGet(this.tree.root, this.tree.height, key)
   }
 
-  async load(key: Uint8Array): Promise<void> {
+  async load(key: Uint8Array): Promise<null> {
     const { root, height } = this.tree
     try {
-      if (this.#reader.tryFindValue(root, height, key)) return
-      await this.#reader.loadMissing()
+      if (!this.#reader.tryFindValue(root, height, key)) await this.#reader.loadMissing()
+      return null
     } catch (error) {
       throw this.#damage.locate(error, root, height, key)
     }
@@ -217,7 +217,7 @@ export class BtreeBackend implements Backend {
     return this.#compactor.run(range, progress)
   }
 
-  approximateSize(range: ByteRange): number {
+  async approximateSize(range: ByteRange): Promise<number> {
     const { usedPages, availablePages } = this.pager.stats()
     return Math.round(
       estimateShare(this.tree, range) * (usedPages - availablePages) * this.pager.pageBytes

@@ -1,4 +1,5 @@
 import type { Cursor, CursorOptions, ReadView } from '../../backend/backend.js'
+import { loadEach } from '../../backend/load-each.js'
 import type { ChunkBuilder } from './chunk-builder.js'
 import type { DamageMap } from './damage.js'
 import type { ManyReader } from './many-reader.js'
@@ -48,11 +49,11 @@ export class TreeView implements ReadView {
     return this.#reader.tryGet(rootPage, height, key)
   }
 
-  async load(key: Uint8Array): Promise<void> {
+  async load(key: Uint8Array): Promise<null> {
     const { rootPage, height } = this.#token.state
     try {
-      if (this.#reader.tryFindValue(rootPage, height, key)) return
-      await this.#reader.loadMissing()
+      if (!this.#reader.tryFindValue(rootPage, height, key)) await this.#reader.loadMissing()
+      return null
     } catch (error) {
       throw this.#damage.locate(error, rootPage, height, key)
     }
@@ -61,6 +62,10 @@ export class TreeView implements ReadView {
   tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[] {
     const { rootPage, height } = this.#token.state
     return this.#many.tryGetMany(rootPage, height, keys)
+  }
+
+  loadMany(keys: readonly Uint8Array[], values: (Buffer | undefined | null)[]): Promise<void> {
+    return loadEach(this, keys, values)
   }
 
   cursor(options: CursorOptions): Cursor {

@@ -6,7 +6,7 @@ import type { FlushJob } from './jobs/job.js'
 import type { JobRunner } from './jobs/job-runner.js'
 import type { LsmState } from './lsm-state.js'
 import type { Manifest } from './manifest/manifest.js'
-import type { Memtable } from './memtable/memtable.js'
+import type { Memtable } from '../../memtable/memtable.js'
 
 /** A flush makes one table, however large its memtables are. */
 const outputCount = 1

@@ -21,13 +21,13 @@ import { InlineRunner } from './jobs/inline-runner.js'
 import type { JobRunner } from './jobs/job-runner.js'
 import { RateLimiter } from './jobs/rate-limiter.js'
 import { WorkerRunner } from './jobs/worker-runner.js'
-import { newestSeq } from './entry.js'
-import { KeyHash } from './key-hash.js'
-import { spanOf } from './key-span.js'
+import { newestSeq } from '../../memtable/entry.js'
+import { KeyHash } from '../../memtable/key-hash.js'
+import { spanOf } from '../../memtable/key-span.js'
 import { LsmState } from './lsm-state.js'
 import type { Manifest } from './manifest/manifest.js'
 import type { TableFiles } from './manifest/table-files.js'
-import { MemtableList } from './memtable-list.js'
+import { MemtableList } from '../../memtable/memtable-list.js'
 import { LsmView } from './read/lsm-view.js'
 import { estimateSize } from './size-estimate.js'
 import { cacheStats, levelStats } from './stats.js'
@@ -180,7 +180,7 @@ export class LsmBackend implements Backend {
     return this.#state.points.tryGet(this.#state.sources, key, newestSeq)
   }
 
-  load(key: Uint8Array): Promise<void> {
+  load(key: Uint8Array): Promise<null> {
     return this.#state.points.load(() => this.#state.sources, key, newestSeq)
   }
 
@@ -198,7 +198,7 @@ export class LsmBackend implements Backend {
     await this.#compactor.compact(spanOf(range), progress, level)
   }
 
-  approximateSize(range: ByteRange): number {
+  async approximateSize(range: ByteRange): Promise<number> {
     return estimateSize(this.#manifest.version, spanOf(range))
   }
 

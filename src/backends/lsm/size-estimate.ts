@@ -1,4 +1,4 @@
-import { isBelow, spanHolds, spansOverlap, type KeySpan } from './key-span.js'
+import { isBelow, spanHolds, spansOverlap, type KeySpan } from '../../memtable/key-span.js'
 import type { Version } from './manifest/version.js'
 import type { TableMeta } from './table-meta.js'
 

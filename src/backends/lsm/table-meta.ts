@@ -1,4 +1,4 @@
-import type { KeySpan } from './key-span.js'
+import type { KeySpan } from '../../memtable/key-span.js'
 
 /**
  * What the manifest records of a table, and the table's own footer says as well. Plain data, so that

@@ -1,6 +1,6 @@
 import type { BackendContext, Finding, Progress, VerifyLevel } from '../../../backend/backend.js'
 import { formatKey } from '../../../base/bytes.js'
-import { isBelow } from '../key-span.js'
+import { isBelow } from '../../../memtable/key-span.js'
 import type { Version } from '../manifest/version.js'
 import { tableName, type TableMeta } from '../table-meta.js'
 import { checkTable } from '../table/table-check.js'

@@ -1,4 +1,4 @@
-import { isEmptySpan, joinSpans, type KeySpan, spansOverlap } from '../key-span.js'
+import { isEmptySpan, joinSpans, type KeySpan, spansOverlap } from '../../../memtable/key-span.js'
 import type { TableMeta } from '../table-meta.js'
 
 /** Keys of which a rebuild cannot say everything. */

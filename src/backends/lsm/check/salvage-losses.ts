@@ -1,7 +1,13 @@
 import type { DamagedRange, Finding } from '../../../backend/backend.js'
 import { rangeFinding } from '../../../backend/range-finding.js'
 import { compareBytes } from '../../../base/bytes.js'
-import { compareHighs, isBelow, isEmptySpan, type KeySpan, spansOverlap } from '../key-span.js'
+import {
+  compareHighs,
+  isBelow,
+  isEmptySpan,
+  type KeySpan,
+  spansOverlap
+} from '../../../memtable/key-span.js'
 import type { TableMeta } from '../table-meta.js'
 
 const everything: KeySpan = { low: Buffer.alloc(0), high: undefined }

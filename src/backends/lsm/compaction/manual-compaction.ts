@@ -1,6 +1,6 @@
 import { compareBytes } from '../../../base/bytes.js'
-import { isBelow, joinSpans, spansOverlap } from '../key-span.js'
-import type { KeySpan } from '../key-span.js'
+import { isBelow, joinSpans, spansOverlap } from '../../../memtable/key-span.js'
+import type { KeySpan } from '../../../memtable/key-span.js'
 import type { TableMeta } from '../table-meta.js'
 import { levelTargets } from './level-targets.js'
 import type { LevelTables } from './level-targets.js'

@@ -1,6 +1,6 @@
 import { compareBytes } from '../../../base/bytes.js'
-import { isBelow, spansOverlap } from '../key-span.js'
-import type { KeySpan } from '../key-span.js'
+import { isBelow, spansOverlap } from '../../../memtable/key-span.js'
+import type { KeySpan } from '../../../memtable/key-span.js'
 import type { TableMeta } from '../table-meta.js'
 
 /** Work for a compaction: tables of one level and what they overlap in the level they go to. */

@@ -1,6 +1,6 @@
 import type { CompressionName } from '../../../options.js'
-import { joinSpans, spansOverlap } from '../key-span.js'
-import type { KeySpan } from '../key-span.js'
+import { joinSpans, spansOverlap } from '../../../memtable/key-span.js'
+import type { KeySpan } from '../../../memtable/key-span.js'
 import type { TableMeta } from '../table-meta.js'
 import { levelBytes, levelTargets } from './level-targets.js'
 import type { LevelOptions, LevelTables } from './level-targets.js'

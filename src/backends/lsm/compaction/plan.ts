@@ -1,5 +1,5 @@
 import type { CompactionJob } from '../jobs/job.js'
-import type { KeySpan } from '../key-span.js'
+import type { KeySpan } from '../../../memtable/key-span.js'
 import type { TableMeta } from '../table-meta.js'
 import type { LevelTables } from './level-targets.js'
 import { overlapping } from './pick.js'

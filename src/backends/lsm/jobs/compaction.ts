@@ -1,4 +1,4 @@
-import { RangeTombstones } from '../range-tombstones.js'
+import { RangeTombstones } from '../../../memtable/range-tombstones.js'
 import { TableScanner } from '../table/table-scanner.js'
 import { tableName } from '../table-meta.js'
 import type { TableMeta } from '../table-meta.js'

@@ -1,4 +1,4 @@
-import { RangeTombstones } from '../range-tombstones.js'
+import { RangeTombstones } from '../../../memtable/range-tombstones.js'
 import type { FlushJob, JobResult } from './job.js'
 import type { JobControl } from './job-control.js'
 import { MemtableSource } from './memtable-source.js'

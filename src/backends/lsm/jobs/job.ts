@@ -1,6 +1,6 @@
 import type { CompressionName } from '../../../options.js'
-import type { KeySpan } from '../key-span.js'
-import type { FrozenMemtable } from '../memtable/memtable.js'
+import type { KeySpan } from '../../../memtable/key-span.js'
+import type { FrozenMemtable } from '../../../memtable/memtable.js'
 import type { TableMeta } from '../table-meta.js'
 
 /** A table of the level below the output, as far as splitting has to know it. */

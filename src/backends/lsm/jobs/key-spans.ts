@@ -1,7 +1,7 @@
 import { compareBytes } from '../../../base/bytes.js'
-import { compareHighs } from '../key-span.js'
-import type { KeySpan } from '../key-span.js'
-import { RangeTombstones } from '../range-tombstones.js'
+import { compareHighs } from '../../../memtable/key-span.js'
+import type { KeySpan } from '../../../memtable/key-span.js'
+import { RangeTombstones } from '../../../memtable/range-tombstones.js'
 
 /** The spans as disjoint ones in key order. */
 export function joinedSpans(spans: readonly KeySpan[]): KeySpan[] {

@@ -1,7 +1,7 @@
-import { EntryKind } from '../entry.js'
-import type { FrozenMemtable } from '../memtable/memtable.js'
-import { SortedMemtable } from '../memtable/sorted-memtable.js'
-import type { RangeTombstones } from '../range-tombstones.js'
+import { EntryKind } from '../../../memtable/entry.js'
+import type { FrozenMemtable } from '../../../memtable/memtable.js'
+import { SortedMemtable } from '../../../memtable/sorted-memtable.js'
+import type { RangeTombstones } from '../../../memtable/range-tombstones.js'
 import type { EntrySource } from './merge-source.js'
 
 /** A frozen memtable as a source of a merge. */

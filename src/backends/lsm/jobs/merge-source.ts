@@ -1,5 +1,5 @@
-import type { RangeTombstones } from '../range-tombstones.js'
-import type { EntryKind } from '../entry.js'
+import type { RangeTombstones } from '../../../memtable/range-tombstones.js'
+import type { EntryKind } from '../../../memtable/entry.js'
 
 /**
  * Versions in order: keys ascending, of one key the newest first. After `next` came true the fields

@@ -1,7 +1,7 @@
-import { newestSeq } from '../entry.js'
-import { EntryKind } from '../entry.js'
-import type { KeySpan } from '../key-span.js'
-import { RangeTombstones } from '../range-tombstones.js'
+import { newestSeq } from '../../../memtable/entry.js'
+import { EntryKind } from '../../../memtable/entry.js'
+import type { KeySpan } from '../../../memtable/key-span.js'
+import { RangeTombstones } from '../../../memtable/range-tombstones.js'
 import { SpanWalk } from './key-spans.js'
 import type { EntrySource, SourceRun } from './merge-source.js'
 

@@ -1,5 +1,5 @@
 import type { VfsSpec } from '../../../vfs/vfs.js'
-import type { KeySpan } from '../key-span.js'
+import type { KeySpan } from '../../../memtable/key-span.js'
 import type { Job, JobResult } from './job.js'
 import type { PlainError } from './job-error.js'
 

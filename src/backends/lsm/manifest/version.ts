@@ -1,6 +1,6 @@
 import { assert } from '../../../base/assert.js'
 import { compareBytes, formatKey } from '../../../base/bytes.js'
-import { isBelow } from '../key-span.js'
+import { isBelow } from '../../../memtable/key-span.js'
 import type { TableMeta } from '../table-meta.js'
 import type { Leftover, VersionEdit } from './version-edit.js'
 

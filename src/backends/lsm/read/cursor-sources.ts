@@ -1,12 +1,12 @@
 import { turn } from '../../../base/turn.js'
-import { spansOverlap, type KeySpan } from '../key-span.js'
-import { Lookup } from '../lookup.js'
-import type { RangeTombstones } from '../range-tombstones.js'
+import { spansOverlap, type KeySpan } from '../../../memtable/key-span.js'
+import { Lookup } from '../../../memtable/lookup.js'
+import type { RangeTombstones } from '../../../memtable/range-tombstones.js'
 import type { Table } from '../table/table.js'
 import { LevelSource } from './level-source.js'
-import { MemtableSource } from './memtable-source.js'
-import type { CursorSources } from './merging-cursor.js'
-import type { SourceCursor } from './source-cursor.js'
+import { MemtableSource } from '../../../merging/memtable-source.js'
+import type { CursorSources } from '../../../merging/merging-cursor.js'
+import type { SourceCursor } from '../../../merging/source-cursor.js'
 import type { Sources } from './sources.js'
 
 /** Keys put in order before the event loop goes on; more are a step of `loadSources`. */

@@ -1,12 +1,12 @@
 import { entryHeaderBytes, keyBytesMask, regionHeaderBytes } from '../../../page/format.js'
 import type { PageBytes } from '../../../page/format.js'
 import { hasLongKey, keyReferenceAt } from '../../../page/read.js'
-import type { KeySpan } from '../key-span.js'
-import { Found, type Lookup } from '../lookup.js'
+import type { KeySpan } from '../../../memtable/key-span.js'
+import { Found, type Lookup } from '../../../memtable/lookup.js'
 import { BlockMemory } from '../table/block-memory.js'
 import { TableCursor } from '../table/table-cursor.js'
 import type { LevelTables } from './level-tables.js'
-import type { SourceCursor } from './source-cursor.js'
+import type { SourceCursor } from '../../../merging/source-cursor.js'
 
 const nothing: PageBytes = new BlockMemory(new ArrayBuffer(0))
 

@@ -1,5 +1,5 @@
 import { compareBytes } from '../../../base/bytes.js'
-import { isBelow } from '../key-span.js'
+import { isBelow } from '../../../memtable/key-span.js'
 import type { Table } from '../table/table.js'
 
 /** The tables of a level below the first: their spans are disjoint, in key order. */

@@ -1,10 +1,11 @@
 import type { Cursor, CursorOptions, ReadView } from '../../../backend/backend.js'
-import type { ChunkWriter } from './chunk-writer.js'
+import { loadEach } from '../../../backend/load-each.js'
+import type { ChunkWriter } from '../../../merging/chunk-writer.js'
 import type { ManyReader } from './many-reader.js'
-import { MergingCursor, type CursorOrigin } from './merging-cursor.js'
+import { MergingCursor, type CursorOrigin } from '../../../merging/merging-cursor.js'
 import type { PointReader } from './point-reader.js'
 import type { Sources } from './sources.js'
-import type { ViewSeqs } from './view-seqs.js'
+import type { ViewSeqs } from '../../../memtable/view-seqs.js'
 
 /** What views read from. */
 export interface ViewOrigin extends CursorOrigin {
@@ -41,7 +42,7 @@ export class LsmView implements ReadView {
     return points.tryGet(sources, key, this.seq)
   }
 
-  load(key: Uint8Array): Promise<void> {
+  load(key: Uint8Array): Promise<null> {
     const origin = this.#origin
     return origin.points.load(() => origin.sources, key, this.seq)
   }
@@ -49,6 +50,10 @@ export class LsmView implements ReadView {
   tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[] {
     const { many, sources } = this.#origin
     return many.tryGetMany(sources, keys, this.seq)
+  }
+
+  loadMany(keys: readonly Uint8Array[], values: (Buffer | undefined | null)[]): Promise<void> {
+    return loadEach(this, keys, values)
   }
 
   cursor(options: CursorOptions): Cursor {

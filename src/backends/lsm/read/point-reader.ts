@@ -1,9 +1,9 @@
 import type { DamageList } from '../damage-list.js'
-import { newestSeq, noSeq } from '../entry.js'
-import type { KeyHash } from '../key-hash.js'
-import { Found, Lookup } from '../lookup.js'
+import { newestSeq, noSeq } from '../../../memtable/entry.js'
+import type { KeyHash } from '../../../memtable/key-hash.js'
+import { Found, Lookup } from '../../../memtable/lookup.js'
 import type { CopyPool } from '../../../page/copy-pool.js'
-import { spanHolds } from '../key-span.js'
+import { spanHolds } from '../../../memtable/key-span.js'
 import type { Table } from '../table/table.js'
 import type { Sources } from './sources.js'
 
@@ -38,11 +38,11 @@ export class PointReader {
   }
 
   /** Makes resident what `tryGet` of the key needs. */
-  async load(currentSources: () => Sources, key: Uint8Array, maxSeq: number): Promise<void> {
+  async load(currentSources: () => Sources, key: Uint8Array, maxSeq: number): Promise<null> {
     for (let loads = 0; ; loads++) {
       // Tables may be replaced while it waits.
       const found = this.#find(currentSources(), key, maxSeq, loads > maxFruitlessLoads)
-      if (found !== Found.notResident) return
+      if (found !== Found.notResident) return null
       const missing = this.#lookup
       const table = this.#missingTable!
       this.#lookup = new Lookup()

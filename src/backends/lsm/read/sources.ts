@@ -1,4 +1,4 @@
-import type { Memtable } from '../memtable/memtable.js'
+import type { Memtable } from '../../../memtable/memtable.js'
 import type { Table } from '../table/table.js'
 import { LevelTables } from './level-tables.js'
 

@@ -6,7 +6,7 @@ import {
   regionHeaderBytes,
   slotBytes
 } from '../../../page/format.js'
-import { EntryKind } from '../entry.js'
+import { EntryKind } from '../../../memtable/entry.js'
 import {
   handleBytes,
   listedVersionBytes,

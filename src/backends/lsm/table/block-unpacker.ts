@@ -7,7 +7,7 @@ import {
 } from '../../../page/format.js'
 import type { PageBytes } from '../../../page/format.js'
 import { headOf } from '../../../page/read.js'
-import { EntryKind } from '../entry.js'
+import { EntryKind } from '../../../memtable/entry.js'
 import type { BlockDecoder } from './block-decoder.js'
 import {
   listedVersionBytes,

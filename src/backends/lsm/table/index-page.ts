@@ -9,8 +9,8 @@ import {
   valueOffset
 } from '../../../page/read.js'
 import { entryHeaderBytes } from '../../../page/format.js'
-import { EntryKind } from '../entry.js'
-import type { KeySpan } from '../key-span.js'
+import { EntryKind } from '../../../memtable/entry.js'
+import type { KeySpan } from '../../../memtable/key-span.js'
 import type { TableMeta } from '../table-meta.js'
 import type { BlockCache, FrameLongKeys, FrameOwner } from './block-cache.js'
 import { handleBytes, tagBytes } from './format.js'

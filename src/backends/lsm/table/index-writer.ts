@@ -1,5 +1,5 @@
 import { assert } from '../../../base/assert.js'
-import { EntryKind } from '../entry.js'
+import { EntryKind } from '../../../memtable/entry.js'
 import { BlockBuilder } from './block-builder.js'
 import { BlockKind, maxIndexLevels } from './format.js'
 import { encodeHandle } from './table-output.js'

@@ -1,8 +1,9 @@
 import { assert } from '../../../base/assert.js'
 import { entryAt, entryCount, searchPage, valueOffset } from '../../../page/read.js'
-import { Found, Lookup } from '../lookup.js'
+import { Found, Lookup } from '../../../memtable/lookup.js'
 import type { FrameLongKeys } from './block-cache.js'
 import { BlockMemory } from './block-memory.js'
+import type { SourcePage } from '../../../merging/source-cursor.js'
 import { tagBytes } from './format.js'
 import type { Table } from './table.js'
 
@@ -12,7 +13,7 @@ import type { Table } from './table.js'
  * page stays in memory until the cursor moves on or is closed. `null` means that something is not in
  * memory: `await load()`, then call the same again.
  */
-export class TableCursor {
+export class TableCursor implements SourcePage {
   memory = new BlockMemory(new ArrayBuffer(0))
   /** First byte of the page. */
   region = 0
@@ -25,6 +26,7 @@ export class TableCursor {
   minSeq = 0
   maxSeq = 0
   readonly longKeys: FrameLongKeys
+  readonly tagBytes = tagBytes
 
   #table: Table
   readonly #missing = new Lookup()

@@ -1,5 +1,5 @@
 import { KintsugiError } from '../../../errors.js'
-import type { KeySpan } from '../key-span.js'
+import type { KeySpan } from '../../../memtable/key-span.js'
 import type { Vfs, VfsFile } from '../../../vfs/vfs.js'
 
 /** Read in one turn of the event loop before a read goes the way that lets it turn. */

@@ -2,7 +2,7 @@ import { readLong, writeLong } from '../../../base/words.js'
 import type { Checksum } from '../../../codec/checksum.js'
 import { KintsugiError } from '../../../errors.js'
 import { compareBytes } from '../../../base/bytes.js'
-import { isBelow } from '../key-span.js'
+import { isBelow } from '../../../memtable/key-span.js'
 import type { TableJob, TableMeta } from '../table-meta.js'
 import {
   blockAlignment,

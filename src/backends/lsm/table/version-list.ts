@@ -1,5 +1,5 @@
 import { readLong } from '../../../base/words.js'
-import { EntryKind } from '../entry.js'
+import { EntryKind } from '../../../memtable/entry.js'
 import { handleBytes, storedVersionBytes } from './format.js'
 
 /**

@@ -1,8 +1,8 @@
 import type { PageBytes } from '../../../page/format.js'
 import { inlineValueBytes, valueOffset } from '../../../page/read.js'
-import { EntryKind } from '../entry.js'
-import { Found } from '../lookup.js'
-import type { Lookup } from '../lookup.js'
+import { EntryKind } from '../../../memtable/entry.js'
+import { Found } from '../../../memtable/lookup.js'
+import type { Lookup } from '../../../memtable/lookup.js'
 import {
   listedVersionBytes,
   severalVersions,

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { rebuildTables } from '../../../../dist/backends/lsm/check/rebuild-manifest.js'
-import { spansOverlap } from '../../../../dist/backends/lsm/key-span.js'
+import { spansOverlap } from '../../../../dist/memtable/key-span.js'
 import type { TableMeta } from '../../../../dist/backends/lsm/table-meta.js'
 import { SeededRandom } from '../../../../dist/base/random.js'
 import { tableOf } from '../manifest/fixture.js'

@@ -1,4 +1,4 @@
-import { compareHighs, isBelow, successor } from '../../../../dist/backends/lsm/key-span.js'
+import { compareHighs, isBelow, successor } from '../../../../dist/memtable/key-span.js'
 import type {
   CompactorHost,
   CompactorOptions

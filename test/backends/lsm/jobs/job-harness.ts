@@ -1,6 +1,6 @@
 import type { BatchOperation } from '../../../../dist/batch/batch.js'
 import { encodeBatch } from '../../../../dist/batch/batch.js'
-import { EntryKind } from '../../../../dist/backends/lsm/entry.js'
+import { EntryKind } from '../../../../dist/memtable/entry.js'
 import { JobAbort } from '../../../../dist/backends/lsm/jobs/job-control.js'
 import type {
   CompactionJob,
@@ -9,9 +9,9 @@ import type {
   JobResult
 } from '../../../../dist/backends/lsm/jobs/job.js'
 import type { JobRunner } from '../../../../dist/backends/lsm/jobs/job-runner.js'
-import { KeyHash } from '../../../../dist/backends/lsm/key-hash.js'
-import { Arena } from '../../../../dist/backends/lsm/memtable/arena.js'
-import { Memtable } from '../../../../dist/backends/lsm/memtable/memtable.js'
+import { KeyHash } from '../../../../dist/memtable/key-hash.js'
+import { Arena } from '../../../../dist/memtable/arena.js'
+import { Memtable } from '../../../../dist/memtable/memtable.js'
 import { tableName, temporaryName } from '../../../../dist/backends/lsm/table-meta.js'
 import type { TableMeta } from '../../../../dist/backends/lsm/table-meta.js'
 import { TableScanner } from '../../../../dist/backends/lsm/table/table-scanner.js'

@@ -1,6 +1,6 @@
-import { EntryKind } from '../../../../dist/backends/lsm/entry.js'
+import { EntryKind } from '../../../../dist/memtable/entry.js'
 import type { EntrySource } from '../../../../dist/backends/lsm/jobs/merge-source.js'
-import { RangeTombstones } from '../../../../dist/backends/lsm/range-tombstones.js'
+import { RangeTombstones } from '../../../../dist/memtable/range-tombstones.js'
 
 /** A version of a key, or a removed range from `key` up to `high`. */
 export interface Version {

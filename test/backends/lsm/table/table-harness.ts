@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 
-import { EntryKind } from '../../../../dist/backends/lsm/entry.js'
-import { KeyHash } from '../../../../dist/backends/lsm/key-hash.js'
-import { RangeTombstones } from '../../../../dist/backends/lsm/range-tombstones.js'
+import { EntryKind } from '../../../../dist/memtable/entry.js'
+import { KeyHash } from '../../../../dist/memtable/key-hash.js'
+import { RangeTombstones } from '../../../../dist/memtable/range-tombstones.js'
 import type { TableMeta } from '../../../../dist/backends/lsm/table-meta.js'
 import { TableScanner } from '../../../../dist/backends/lsm/table/table-scanner.js'
 import { TableWriter } from '../../../../dist/backends/lsm/table/table-writer.js'

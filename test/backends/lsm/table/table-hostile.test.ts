@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { newestSeq } from '../../../../dist/backends/lsm/entry.js'
-import { Lookup } from '../../../../dist/backends/lsm/lookup.js'
+import { newestSeq } from '../../../../dist/memtable/entry.js'
+import { Lookup } from '../../../../dist/memtable/lookup.js'
 import { BlockSeal } from '../../../../dist/backends/lsm/table/block-seal.js'
 import { checkTable } from '../../../../dist/backends/lsm/table/table-check.js'
 import { Table } from '../../../../dist/backends/lsm/table/table.js'

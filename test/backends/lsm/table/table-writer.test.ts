@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { RangeTombstones } from '../../../../dist/backends/lsm/range-tombstones.js'
+import { RangeTombstones } from '../../../../dist/memtable/range-tombstones.js'
 import { TableScanner } from '../../../../dist/backends/lsm/table/table-scanner.js'
 import { compareBytes } from '../../../../dist/base/bytes.js'
 import {

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { EntryKind, newestSeq } from '../../../../dist/backends/lsm/entry.js'
-import { Found, Lookup } from '../../../../dist/backends/lsm/lookup.js'
+import { EntryKind, newestSeq } from '../../../../dist/memtable/entry.js'
+import { Found, Lookup } from '../../../../dist/memtable/lookup.js'
 import { keyOf } from '../../../../dist/backends/lsm/table/index-page.js'
 import { Table } from '../../../../dist/backends/lsm/table/table.js'
 import { TableCursor } from '../../../../dist/backends/lsm/table/table-cursor.js'

@@ -1,5 +1,5 @@
-import type { PageBytes } from '../../../page/format.js'
-import { Found, type Lookup } from '../lookup.js'
+import type { PageBytes } from '../page/format.js'
+import { Found, type Lookup } from '../memtable/lookup.js'
 import type { MemtableCursor } from '../memtable/memtable-cursor.js'
 import type { Memtable } from '../memtable/memtable.js'
 import type { SourceCursor } from './source-cursor.js'

@@ -1,6 +1,6 @@
-import { compareBytes } from '../../base/bytes.js'
-import { readLong, writeLong } from '../../base/words.js'
-import { KintsugiError } from '../../errors.js'
+import { compareBytes } from '../base/bytes.js'
+import { readLong, writeLong } from '../base/words.js'
+import { KintsugiError } from '../errors.js'
 import { compareHighs, isBelow } from './key-span.js'
 import type { KeySpan } from './key-span.js'
 

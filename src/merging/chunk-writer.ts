@@ -1,9 +1,9 @@
 import { markAsUntransferable } from 'node:worker_threads'
-import type { EntryChunk } from '../../../backend/backend.js'
-import { entryHeaderBytes, keyBytesMask, regionHeaderBytes } from '../../../page/format.js'
-import type { PageBytes } from '../../../page/format.js'
-import { entryBytes } from '../../../page/read.js'
-import { tagBytes } from '../table/format.js'
+import type { EntryChunk } from '../backend/backend.js'
+import { entryHeaderBytes, keyBytesMask, regionHeaderBytes } from '../page/format.js'
+import type { PageBytes } from '../page/format.js'
+import { entryBytes } from '../page/read.js'
+import type { SourcePage } from './source-cursor.js'
 
 /** Memory of chunks is taken in blocks; a chunk ends where its block does. */
 const blockBytes = 65_536
@@ -88,8 +88,9 @@ export class ChunkWriter {
    * Copies up to `wanted` plain entries of a page from `index` on, upwards or downwards, in one
    * stretch, as they stand there side by side. Answers how many: 0 where the chunk is full.
    */
-  addRun(page: PageBytes, region: number, index: number, wanted: number, reverse: boolean): number {
-    const { u32 } = page
+  addRun(page: SourcePage, wanted: number, reverse: boolean): number {
+    const { memory, region, index, tagBytes } = page
+    const { u32 } = memory
     const slots = ((region + regionHeaderBytes) >> 2) + 1
     const step = reverse ? -2 : 2
     const firstSlot = slots + 2 * index
@@ -98,7 +99,7 @@ export class ChunkWriter {
     let far = region + u32[firstSlot + (count - 1) * step]
     let from = reverse ? far : near
     let to = reverse ? near : far
-    to += entryBytes(page, to)
+    to += entryBytes(memory, to)
     // Later than the chunk's first entry there may be room for some of them only.
     while (!this.#takesRun(count, to - from)) {
       count >>= 1
@@ -106,10 +107,10 @@ export class ChunkWriter {
       far = region + u32[firstSlot + (count - 1) * step]
       from = reverse ? far : near
       to = reverse ? near : far
-      to += entryBytes(page, to)
+      to += entryBytes(memory, to)
     }
     const target = this.#usedBytes
-    this.#copy(page, from, to, target)
+    this.#copy(memory, from, to, target)
     this.#usedBytes = target + to - from
     const bounds = this.#bounds
     const moved = target - from + entryHeaderBytes

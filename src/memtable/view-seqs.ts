@@ -1,4 +1,4 @@
-import { noSeq } from '../entry.js'
+import { noSeq } from './entry.js'
 
 /** Closed views are forgotten when they are more than the open ones, and so many. */
 const minForgotten = 32

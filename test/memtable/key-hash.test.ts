@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { KeyHash } from '../../../dist/backends/lsm/key-hash.js'
+import { KeyHash } from '../../dist/memtable/key-hash.js'
 
 const storeId = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
 

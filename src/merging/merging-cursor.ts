@@ -1,9 +1,9 @@
-import type { Cursor, CursorOptions, EntryChunk } from '../../../backend/backend.js'
-import { compareBytes } from '../../../base/bytes.js'
-import { isCorruption } from '../../../errors.js'
-import { spanOf, type KeySpan } from '../key-span.js'
-import { Lookup } from '../lookup.js'
-import type { RangeTombstones } from '../range-tombstones.js'
+import type { Cursor, CursorOptions, EntryChunk } from '../backend/backend.js'
+import { compareBytes } from '../base/bytes.js'
+import { isCorruption } from '../errors.js'
+import { spanOf, type KeySpan } from '../memtable/key-span.js'
+import { Lookup } from '../memtable/lookup.js'
+import type { RangeTombstones } from '../memtable/range-tombstones.js'
 import type { ChunkWriter } from './chunk-writer.js'
 import { compareKeys, entriesBefore, entriesWithin } from './page-run.js'
 import type { SourceCursor } from './source-cursor.js'
@@ -188,7 +188,7 @@ export class MergingCursor implements Cursor {
       run = entriesWithin(page, reverse, run, bound)
     }
     if (run === 0) return 0
-    const added = this.#chunks.addRun(page.memory, page.region, page.index, run, reverse)
+    const added = this.#chunks.addRun(page, run, reverse)
     if (added > 1) first.skip(added - 1)
     return added
   }

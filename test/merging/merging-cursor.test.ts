@@ -1,16 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Cursor, EntryChunk } from '../../../../dist/backend/backend.js'
-import { EntryKind } from '../../../../dist/backends/lsm/entry.js'
-import type { Lookup } from '../../../../dist/backends/lsm/lookup.js'
-import { RangeTombstones } from '../../../../dist/backends/lsm/range-tombstones.js'
-import { ChunkWriter } from '../../../../dist/backends/lsm/read/chunk-writer.js'
+import type { Cursor, EntryChunk } from '../../dist/backend/backend.js'
+import { EntryKind } from '../../dist/memtable/entry.js'
+import type { Lookup } from '../../dist/memtable/lookup.js'
+import { RangeTombstones } from '../../dist/memtable/range-tombstones.js'
+import { ChunkWriter } from '../../dist/merging/chunk-writer.js'
 import {
   MergingCursor,
   type CursorOrigin,
   type CursorSources
-} from '../../../../dist/backends/lsm/read/merging-cursor.js'
-import type { SourceCursor } from '../../../../dist/backends/lsm/read/source-cursor.js'
+} from '../../dist/merging/merging-cursor.js'
+import type { SourceCursor } from '../../dist/merging/source-cursor.js'
 
 interface Version {
   readonly key: string

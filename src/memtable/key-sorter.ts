@@ -1,4 +1,4 @@
-import type { PageBytes } from '../../../page/format.js'
+import type { PageBytes } from '../page/format.js'
 import { compareKeys, keyHeaderWords } from './arena.js'
 
 /** Fewer keys are sorted by comparing them. */

@@ -1,5 +1,5 @@
-import type { ByteRange } from '../../batch/batch.js'
-import { compareBytes } from '../../base/bytes.js'
+import type { ByteRange } from '../batch/batch.js'
+import { compareBytes } from '../base/bytes.js'
 
 /** Keys from `low` up to but not including `high`; `high` undefined: all from `low` on. */
 export interface KeySpan {

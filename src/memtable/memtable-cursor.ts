@@ -1,7 +1,7 @@
-import type { PageBytes } from '../../../page/format.js'
+import type { PageBytes } from '../page/format.js'
 import { compareWithKey, keyHeaderWords } from './arena.js'
 import type { KeyOrder } from './key-order.js'
-import type { Lookup } from '../lookup.js'
+import type { Lookup } from './lookup.js'
 
 /** What a cursor needs of its memtable. */
 export interface KeySource {

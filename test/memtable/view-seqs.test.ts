@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { ViewSeqs } from '../../../../dist/backends/lsm/read/view-seqs.js'
+import { ViewSeqs } from '../../dist/memtable/view-seqs.js'
 
 describe('the numbers of open views', () => {
   it('are those that were opened and not closed, ascending, each once', () => {

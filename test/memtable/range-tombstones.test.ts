@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { RangeTombstones } from '../../../dist/backends/lsm/range-tombstones.js'
+import { RangeTombstones } from '../../dist/memtable/range-tombstones.js'
 
 interface Removed {
   low: Buffer

@@ -1,14 +1,14 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import { newestSeq } from '../../../dist/backends/lsm/entry.js'
-import { KeyHash } from '../../../dist/backends/lsm/key-hash.js'
-import { spanHolds, spanOf } from '../../../dist/backends/lsm/key-span.js'
-import { Found, Lookup } from '../../../dist/backends/lsm/lookup.js'
-import type { RangeTombstones } from '../../../dist/backends/lsm/range-tombstones.js'
-import { Arena } from '../../../dist/backends/lsm/memtable/arena.js'
-import { Memtable } from '../../../dist/backends/lsm/memtable/memtable.js'
-import { SortedMemtable } from '../../../dist/backends/lsm/memtable/sorted-memtable.js'
-import { encodeBatch, type BatchOperation } from '../../../dist/batch/batch.js'
+import { newestSeq } from '../../dist/memtable/entry.js'
+import { KeyHash } from '../../dist/memtable/key-hash.js'
+import { spanHolds, spanOf } from '../../dist/memtable/key-span.js'
+import { Found, Lookup } from '../../dist/memtable/lookup.js'
+import type { RangeTombstones } from '../../dist/memtable/range-tombstones.js'
+import { Arena } from '../../dist/memtable/arena.js'
+import { Memtable } from '../../dist/memtable/memtable.js'
+import { SortedMemtable } from '../../dist/memtable/sorted-memtable.js'
+import { encodeBatch, type BatchOperation } from '../../dist/batch/batch.js'
 
 /** What one key is: its value in hexadecimal, 'removed', or 'unknown' where nothing is known here. */
 type Known = string

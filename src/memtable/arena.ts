@@ -1,5 +1,5 @@
-import { assert } from '../../../base/assert.js'
-import type { PageBytes } from '../../../page/format.js'
+import { assert } from '../base/assert.js'
+import type { PageBytes } from '../page/format.js'
 
 /*
  * The memory of a memtable: one SharedArrayBuffer, so that a worker thread can flush what the main

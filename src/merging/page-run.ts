@@ -1,7 +1,7 @@
-import { entryHeaderBytes, keyBytesMask, regionHeaderBytes } from '../../../page/format.js'
-import type { PageBytes } from '../../../page/format.js'
-import { searchPage } from '../../../page/read.js'
-import type { TableCursor } from '../table/table-cursor.js'
+import { entryHeaderBytes, keyBytesMask, regionHeaderBytes } from '../page/format.js'
+import type { PageBytes } from '../page/format.js'
+import { searchPage } from '../page/read.js'
+import type { SourcePage } from './source-cursor.js'
 
 /** Entries that are compared one by one before the whole page is looked at. */
 const nearEntries = 8
@@ -38,7 +38,7 @@ export function compareKeys(
  * `other[start, end)` in the direction of the walk; at most `most`, which the page has.
  */
 export function entriesBefore(
-  page: TableCursor,
+  page: SourcePage,
   reverse: boolean,
   most: number,
   other: PageBytes,
@@ -62,7 +62,7 @@ export function entriesBefore(
 
 /** How many of the next `most` entries of a plain page lie before a bound of the walk. */
 export function entriesWithin(
-  page: TableCursor,
+  page: SourcePage,
   reverse: boolean,
   most: number,
   bound: Uint8Array

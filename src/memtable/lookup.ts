@@ -1,5 +1,5 @@
-import type { CopyPool } from '../../page/copy-pool.js'
-import type { PageBytes } from '../../page/format.js'
+import type { CopyPool } from '../page/copy-pool.js'
+import type { PageBytes } from '../page/format.js'
 import { EntryKind, noSeq } from './entry.js'
 
 /** What a lookup came to. */

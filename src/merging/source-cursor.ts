@@ -1,6 +1,22 @@
-import type { PageBytes } from '../../../page/format.js'
-import type { Lookup } from '../lookup.js'
-import type { TableCursor } from '../table/table-cursor.js'
+import type { LongKeys, PageBytes } from '../page/format.js'
+import type { Lookup } from '../memtable/lookup.js'
+
+/** A sorted page whose entries a cursor can take several at a time. */
+export interface SourcePage {
+  readonly memory: PageBytes
+  /** First byte of the page. */
+  readonly region: number
+  /** The entry that the cursor stands at, of so many. */
+  readonly index: number
+  readonly count: number
+  /** Each entry is one version of a key, with its value beside it. */
+  readonly plain: boolean
+  /** The highest sequence number in it. */
+  readonly maxSeq: number
+  readonly longKeys: LongKeys
+  /** Bytes of an entry's value that are not the user's: they come first. */
+  readonly tagBytes: number
+}
 
 /**
  * Walks the keys of one source, a memtable or a level, in the direction of its last `seek`. Methods
@@ -22,7 +38,7 @@ export interface SourceCursor {
    */
   readonly maxUnorderedSeq: number
   /** The page that the cursor stands in, for copying several entries at once; see `skip`. */
-  readonly page: TableCursor | undefined
+  readonly page: SourcePage | undefined
 
   /**
    * Moves to the first key at or behind `key`, or to the first of all; false at the end. With `wait`

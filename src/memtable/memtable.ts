@@ -1,12 +1,12 @@
-import { assert } from '../../../base/assert.js'
-import { BatchReader, ClearFlags, OperationKind } from '../../../batch/batch.js'
-import { EntryKind, newestSeq, noSeq } from '../entry.js'
-import type { KeyHash } from '../key-hash.js'
-import { successor } from '../key-span.js'
-import { Found } from '../lookup.js'
-import type { Lookup } from '../lookup.js'
-import { RangeTombstones } from '../range-tombstones.js'
-import type { RemovedRange } from '../range-tombstones.js'
+import { assert } from '../base/assert.js'
+import { BatchReader, ClearFlags, OperationKind } from '../batch/batch.js'
+import { EntryKind, newestSeq, noSeq } from './entry.js'
+import type { KeyHash } from './key-hash.js'
+import { successor } from './key-span.js'
+import { Found } from './lookup.js'
+import type { Lookup } from './lookup.js'
+import { RangeTombstones } from './range-tombstones.js'
+import type { RemovedRange } from './range-tombstones.js'
 import {
   compareWithKey,
   entryBytesFor,

@@ -1,8 +1,8 @@
-import { BatchReader, operationHeaderBytes } from '../../batch/batch.js'
+import { BatchReader, operationHeaderBytes } from '../batch/batch.js'
 import type { KeyHash } from './key-hash.js'
-import { ArenaPool } from './memtable/arena-pool.js'
-import type { Arena } from './memtable/arena.js'
-import { Memtable } from './memtable/memtable.js'
+import { ArenaPool } from './arena-pool.js'
+import type { Arena } from './arena.js'
+import { Memtable } from './memtable.js'
 
 /**
  * The memtable that takes writes, and those that are full and wait to become tables. Memory is taken

@@ -1,4 +1,4 @@
-import { mix } from '../../base/random.js'
+import { mix } from '../base/random.js'
 
 /**
  * The 64-bit hash of a user key that memtables and table filters share, in the manner of MurmurHash3
