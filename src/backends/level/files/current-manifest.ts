@@ -1,0 +1,87 @@
+import type { Finding } from '../../../backend/backend.js'
+import type { Vfs } from '../../../vfs/vfs.js'
+import { currentName, parseFileName } from './file-names.js'
+import { fileFinding } from './finding.js'
+import { type LevelState, type ManifestReading, readManifest } from './manifest-state.js'
+import { openIfThere, readFully } from './read-fully.js'
+
+/** A file and how much of it a completed sync covers. */
+export interface SyncedFile {
+  readonly name: string
+  readonly sizeBytes: number
+}
+
+/** The manifest that CURRENT names, as far as it can be used, and what is wrong with both. */
+export interface CurrentManifest {
+  readonly name: string | undefined
+  readonly reading: ManifestReading | undefined
+  readonly state: LevelState | undefined
+  readonly findings: Finding[]
+}
+
+const longestCurrentBytes = 64
+
+/** The name in CURRENT; undefined where there is none, or something else. */
+export async function readCurrent(vfs: Vfs, directory: string): Promise<string | undefined> {
+  const file = await openIfThere(vfs, `${directory}/${currentName}`)
+  if (file === undefined) return undefined
+  try {
+    const bytes = Buffer.alloc(longestCurrentBytes)
+    const text = bytes.toString('latin1', 0, await readFully(file, bytes, 0))
+    const name = text.endsWith('\n') ? text.slice(0, -1) : ''
+    return parseFileName(name)?.kind === 'manifest' ? name : undefined
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * Reads what CURRENT leads to. LevelDB may have moved on to a newer manifest than the synced one; an
+ * older one means that CURRENT came back from before.
+ */
+export async function readCurrentManifest(
+  vfs: Vfs,
+  directory: string,
+  names: readonly string[],
+  synced: readonly SyncedFile[]
+): Promise<CurrentManifest> {
+  const findings: Finding[] = []
+  const currentPath = `${directory}/${currentName}`
+  const name = await readCurrent(vfs, directory)
+  if (name === undefined) {
+    const what = names.includes(currentName) ? 'it names no manifest' : 'it is missing'
+    findings.push(fileFinding('damaged-current', currentPath, what))
+    return { name, reading: undefined, state: undefined, findings }
+  }
+  const known = synced.find((file) => parseFileName(file.name)?.kind === 'manifest')
+  if (known !== undefined && numberOf(name) < numberOf(known.name)) {
+    const what = `it names ${name} although ${known.name} was in use before`
+    findings.push(fileFinding('stale-current', currentPath, what))
+  }
+  const path = `${directory}/${name}`
+  const reading = await readManifest(vfs, path)
+  if (reading === undefined) {
+    findings.push(fileFinding('missing-file', path, 'it is missing although CURRENT names it'))
+    return { name, reading, state: undefined, findings }
+  }
+  const flaw = flawOf(reading, known?.name === name ? known.sizeBytes : 0)
+  if (flaw) findings.push(fileFinding('damaged-manifest', path, flaw.reason, flaw))
+  return { name, reading, state: flaw ? undefined : reading.state, findings }
+}
+
+/** What makes a manifest unfit, given that `syncedBytes` of it were synced. */
+export function flawOf(
+  reading: ManifestReading,
+  syncedBytes: number
+): { readonly offset: number; readonly reason: string } | undefined {
+  const { problem, torn, sizeBytes } = reading
+  if (problem) return problem
+  if (torn && torn.offset < syncedBytes) return torn
+  if (sizeBytes >= syncedBytes) return undefined
+  return { offset: sizeBytes, reason: `it ends here although ${syncedBytes} bytes were synced` }
+}
+
+function numberOf(name: string): number {
+  const file = parseFileName(name)
+  return file !== undefined && 'number' in file ? file.number : 0
+}

@@ -1,0 +1,118 @@
+import { isCorruption } from '../../../errors.js'
+import type { Vfs } from '../../../vfs/vfs.js'
+import { malformed } from './byte-reader.js'
+import { comparatorName } from './format.js'
+import { type LogDamage, readLogRecords } from './log-records.js'
+import { openIfThere } from './read-fully.js'
+import { decodeVersionEdit, type LiveTable, type VersionEdit } from './version-edit.js'
+
+/** What a manifest says at its end. */
+export interface LevelState {
+  /** By level, then by number. */
+  readonly tables: readonly LiveTable[]
+  /** Logs from this number on are replayed. */
+  readonly logNumber: number
+  /** An older log that is replayed as well; 0: none. */
+  readonly prevLogNumber: number
+  readonly nextFile: number
+  readonly lastSeq: number
+}
+
+export interface ManifestReading {
+  /** Undefined where the manifest is damaged or does not say what it has to. */
+  readonly state: LevelState | undefined
+  readonly sizeBytes: number
+  /** What stands in the way, and where; a torn tail does not. */
+  readonly problem: { readonly offset: number; readonly reason: string } | undefined
+  /** A tail that holds no record: normal after a power cut. */
+  readonly torn: LogDamage | undefined
+  /** Numbers of the tables that some edit removed. */
+  readonly deleted: ReadonlySet<number>
+}
+
+/** Reads a manifest to its end, and behind damage on; undefined where there is no such file. */
+export async function readManifest(vfs: Vfs, path: string): Promise<ManifestReading | undefined> {
+  const file = await openIfThere(vfs, path)
+  if (file === undefined) return undefined
+  try {
+    const sizeBytes = file.sizeSync()
+    const replay = new ManifestReplay()
+    for await (const item of readLogRecords(file, sizeBytes)) {
+      if (item.kind === 'record') replay.take(item.offset, item.bytes)
+      else replay.noteDamage(item)
+    }
+    return replay.conclude(sizeBytes)
+  } finally {
+    await file.close()
+  }
+}
+
+class ManifestReplay {
+  readonly #tables = new Map<number, LiveTable>()
+  readonly #deleted = new Set<number>()
+  readonly #scalars: Partial<
+    Record<'logNumber' | 'prevLogNumber' | 'nextFile' | 'lastSeq', number>
+  > = {}
+  #problem: ManifestReading['problem']
+  #torn: LogDamage | undefined
+
+  take(offset: number, bytes: Buffer): void {
+    // What looked like a torn tail is none where records follow.
+    if (this.#torn !== undefined) this.#fail(this.#torn.offset, this.#torn.reason)
+    this.#torn = undefined
+    try {
+      this.#apply(decodeVersionEdit(bytes))
+    } catch (error) {
+      if (!isCorruption(error)) throw error
+      this.#fail(offset, error.message)
+    }
+  }
+
+  noteDamage(damage: LogDamage): void {
+    if (damage.isTorn) this.#torn = damage
+    else this.#fail(damage.offset, damage.reason)
+  }
+
+  conclude(sizeBytes: number): ManifestReading {
+    const { logNumber, prevLogNumber = 0, nextFile, lastSeq } = this.#scalars
+    const isWhole = logNumber !== undefined && nextFile !== undefined && lastSeq !== undefined
+    if (!isWhole) this.#fail(0, 'it does not say which logs and tables there are')
+    const tables = [...this.#tables.values()].sort(
+      (a, b) => a.level - b.level || a.number - b.number
+    )
+    const state =
+      isWhole && this.#problem === undefined
+        ? { tables, logNumber, prevLogNumber, nextFile, lastSeq }
+        : undefined
+    const { deleted, problem, torn } = {
+      deleted: this.#deleted,
+      problem: this.#problem,
+      torn: this.#torn
+    }
+    return { state, sizeBytes, problem, torn, deleted }
+  }
+
+  #apply(edit: VersionEdit): void {
+    if (edit.comparator !== undefined && edit.comparator !== comparatorName) {
+      throw malformed(`it is ordered by '${edit.comparator}' instead of '${comparatorName}'`)
+    }
+    for (const name of ['logNumber', 'prevLogNumber', 'nextFile', 'lastSeq'] as const) {
+      const value = edit[name]
+      if (value !== undefined) this.#scalars[name] = value
+    }
+    for (const { number } of edit.deleted) {
+      this.#tables.delete(number)
+      this.#deleted.add(number)
+    }
+    // A table that moves to the next level is removed and added in one edit.
+    for (const table of edit.added) {
+      this.#tables.set(table.number, table)
+      this.#deleted.delete(table.number)
+    }
+  }
+
+  /** The first problem is the one to tell. */
+  #fail(offset: number, reason: string): void {
+    this.#problem ??= { offset, reason }
+  }
+}

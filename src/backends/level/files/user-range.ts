@@ -1,0 +1,34 @@
+import { compareBytes } from '../../../base/bytes.js'
+import { successor, type KeySpan } from '../../../memtable/key-span.js'
+import { keyTrailerBytes } from './format.js'
+
+/** Before every key of a user; the store's own keys begin with a lower byte. */
+export const userPrefix = 0x01
+
+/** What stands before the trailer; a view. */
+export function withoutTrailer(internalKey: Buffer): Buffer {
+  return internalKey.subarray(0, internalKey.length - keyTrailerBytes)
+}
+
+/**
+ * The span of users' keys in a span of stored keys. `low`: itself included, undefined: from the
+ * first on; `high`: itself not included, undefined: to the last. Undefined where it holds none.
+ */
+export function userSpan(low: Uint8Array | undefined, high: Uint8Array | undefined) {
+  const firstByte = low?.[0] ?? 0
+  const isLowUser = low !== undefined && firstByte === userPrefix
+  if (low !== undefined && firstByte > userPrefix) return undefined
+  const isHighUser = high !== undefined && high.length > 0 && high[0] === userPrefix
+  const isHighBelow = high !== undefined && (high.length === 0 || high[0] < userPrefix)
+  if (isHighBelow) return undefined
+  const span: KeySpan = {
+    low: isLowUser ? Buffer.from(low.subarray(1)) : Buffer.alloc(0),
+    high: isHighUser ? Buffer.from(high.subarray(1)) : undefined
+  }
+  return span.high !== undefined && compareBytes(span.low, span.high) >= 0 ? undefined : span
+}
+
+/** The same for bounds with trailers, both included. */
+export function userSpanOfTable(smallest: Buffer, largest: Buffer): KeySpan | undefined {
+  return userSpan(withoutTrailer(smallest), successor(withoutTrailer(largest)))
+}
