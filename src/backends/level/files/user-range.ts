@@ -1,14 +1,9 @@
 import { compareBytes } from '../../../base/bytes.js'
 import { successor, type KeySpan } from '../../../memtable/key-span.js'
-import { keyTrailerBytes } from './format.js'
+import { withoutTrailer } from './internal-key.js'
 
 /** Before every key of a user; the store's own keys begin with a lower byte. */
 export const userPrefix = 0x01
-
-/** What stands before the trailer; a view. */
-export function withoutTrailer(internalKey: Buffer): Buffer {
-  return internalKey.subarray(0, internalKey.length - keyTrailerBytes)
-}
 
 /**
  * The span of users' keys in a span of stored keys. `low`: itself included, undefined: from the
@@ -31,4 +26,10 @@ export function userSpan(low: Uint8Array | undefined, high: Uint8Array | undefin
 /** The same for bounds with trailers, both included. */
 export function userSpanOfTable(smallest: Buffer, largest: Buffer): KeySpan | undefined {
   return userSpan(withoutTrailer(smallest), successor(withoutTrailer(largest)))
+}
+
+/** The span of one user's key, given as stored. */
+export function spanOfKey(storedKey: Buffer): KeySpan {
+  const low = Buffer.from(storedKey.subarray(1))
+  return { low, high: successor(low) }
 }
