@@ -20,7 +20,10 @@ import type { Vfs } from './vfs/vfs.js'
 
 /** Options of `open`. */
 export interface OpenOptions extends StoreOptions {
-  /** Where the data lives; fixed when the store is created. Default: what is there, or `btree`. */
+  /**
+   * Where the data lives, fixed when the store is created: `btree`, `lsm`, or `level` for LevelDB
+   * through the package `classic-level`. Default: what is there, or `btree`.
+   */
   backend?: BackendName
   /** Use the native addon where it is available. Default true. */
   native?: boolean

@@ -67,7 +67,10 @@ export interface StoreOptions {
   walSegmentBytes?: number
   /** What to do when the log is damaged. Default `tolerate-torn-tail`. */
   walRecoveryMode?: WalRecoveryMode
-  /** Budget for pages and large values kept in memory. Default 256 MiB, from 1 MiB. */
+  /**
+   * Budget for pages, blocks and large values kept in memory. Default 256 MiB, from 1 MiB. Level:
+   * that of LevelDB's block cache.
+   */
   cacheBytes?: number
   /** Changed bytes in memory that start a background persist. Default 256 MiB. */
   persistDirtyBytes?: number
@@ -77,7 +80,10 @@ export interface StoreOptions {
   persistIntervalMs?: number
   /** Size of a B+ tree page; fixed when the store is created. Default 8 KiB, a power of two. */
   pageBytes?: number
-  /** LSM: size of the memtable that takes writes; full, it becomes tables. Default 64 MiB. */
+  /**
+   * LSM and Level: size of the memtable that takes writes; full, it becomes tables, or is written to
+   * LevelDB. Default 64 MiB.
+   */
   memtableBytes?: number
   /** LSM: number of levels, the first included. Default 7, from 2 to 12. */
   maxLevels?: number
@@ -85,11 +91,15 @@ export interface StoreOptions {
   levelSizeMultiplier?: number
   /** LSM: so many tables in level 0 start a compaction. Default 4. */
   compactionThreshold?: number
-  /** LSM: size of a block of a table in memory; fixed when the store is created. Default 8 KiB. */
+  /**
+   * LSM: size of a block of a table in memory; fixed when the store is created. Level: that of
+   * LevelDB's new tables. Default 8 KiB.
+   */
   blockBytes?: number
   /**
    * LSM: how blocks of new tables are stored, for all levels or level by level; levels beyond the
-   * end of the list are like its last. Default `lz4`.
+   * end of the list are like its last. Level: the last one decides whether LevelDB compresses, which
+   * it does by Snappy. Default `lz4`.
    */
   compression?: CompressionName | readonly CompressionName[]
   /**

@@ -4,7 +4,8 @@ import { KintsugiError } from '../errors.js'
 /** The one place that names all backends; each is loaded when a store needs it. */
 const loaders = {
   btree: async (): Promise<BackendKind> => (await import('./btree/btree-kind.js')).btreeKind,
-  lsm: async (): Promise<BackendKind> => (await import('./lsm/lsm-kind.js')).lsmKind
+  lsm: async (): Promise<BackendKind> => (await import('./lsm/lsm-kind.js')).lsmKind,
+  level: async (): Promise<BackendKind> => (await import('./level/level-kind.js')).levelKind
 }
 
 export type BackendName = keyof typeof loaders

@@ -81,10 +81,15 @@ export class MemtableList {
     return true
   }
 
-  /** These are tables now; their memory may be used again. */
-  drop(flushed: readonly Memtable[]): void {
+  /**
+   * These stand elsewhere now. Their memory may be used again, apart from that of those which
+   * `isPinned` says are still read.
+   */
+  drop(flushed: readonly Memtable[], isPinned?: (memtable: Memtable) => boolean): void {
     this.#immutables = this.#immutables.filter((memtable) => !flushed.includes(memtable))
-    for (const memtable of flushed) this.#pool.give(memtable.arena)
+    for (const memtable of flushed) {
+      if (isPinned?.(memtable) !== true) this.#pool.give(memtable.arena)
+    }
   }
 
   #rotate(arena: Arena): void {

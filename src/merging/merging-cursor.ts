@@ -1,6 +1,6 @@
 import type { Cursor, CursorOptions, EntryChunk } from '../backend/backend.js'
 import { compareBytes } from '../base/bytes.js'
-import { isCorruption } from '../errors.js'
+import { isCorruption, KintsugiError } from '../errors.js'
 import { spanOf, type KeySpan } from '../memtable/key-span.js'
 import { Lookup } from '../memtable/lookup.js'
 import type { RangeTombstones } from '../memtable/range-tombstones.js'
@@ -32,6 +32,8 @@ export interface CursorOrigin {
   load(span: KeySpan): Promise<void>
   /** What reading threw, for the list of damage. */
   readonly damage: { note(error: unknown): void }
+  /** Why sources cannot wait for the disk, where they cannot; then nothing ever asks them to. */
+  readonly neverWaits?: string
 }
 
 /**
@@ -91,12 +93,15 @@ export class MergingCursor implements Cursor {
   }
 
   nextChunkSync(maxEntries: number): EntryChunk | undefined {
+    const { neverWaits } = this.#origin
+    if (neverWaits !== undefined) throw new KintsugiError('KINTSUGI_NOT_SUPPORTED', neverWaits)
     const chunk = this.#next(maxEntries, true)
     return chunk ?? undefined
   }
 
   tryNextChunk(maxEntries: number): EntryChunk | undefined | null {
-    const chunk = this.#next(maxEntries, this.#fruitlessLoads > maxFruitlessLoads)
+    const wait = this.#fruitlessLoads > maxFruitlessLoads && this.#origin.neverWaits === undefined
+    const chunk = this.#next(maxEntries, wait)
     if (chunk !== null) this.#fruitlessLoads = 0
     return chunk
   }

@@ -92,7 +92,9 @@ export interface Opening extends OpenRequest {
 /** Whether there is a store to open or one may be created; anything else is an error. */
 export function admit({ vfs, path, options }: OpenRequest): 'store' | 'new' {
   const state = inspectDirectory(vfs, path)
-  if (state === 'headless' || state === 'foreign') throw refuseDirectory(path, state)
+  if (state === 'headless' || state === 'leveldb' || state === 'foreign') {
+    throw refuseDirectory(path, state)
+  }
   if (state === 'store') {
     if (!options.errorIfExists) return 'store'
     throw new KintsugiError(

@@ -1,3 +1,4 @@
+import { looksLikeLevelDb } from '../backends/level/files/file-names.js'
 import { KintsugiError } from '../errors.js'
 import type { Vfs } from '../vfs/vfs.js'
 import { slotNames, type Identity } from './identity.js'
@@ -29,7 +30,9 @@ export function timeStamp(nowMs: number): string {
 }
 
 /** What a path holds, as far as names tell (rule S3). */
-export type DirectoryState = 'missing' | 'empty' | 'half-created' | 'store' | 'headless' | 'foreign'
+export type DirectoryState = 'missing' | 'empty' | 'half-created' | 'store' | RefusedState
+/** What is neither a store nor may become one. */
+export type RefusedState = 'headless' | 'leveldb' | 'foreign'
 
 /** Looks without changing anything, so that a directory of somebody else stays untouched. */
 export function inspectDirectory(vfs: Vfs, path: string): DirectoryState {
@@ -43,23 +46,36 @@ export function inspectDirectory(vfs: Vfs, path: string): DirectoryState {
   if (names.length === 0) return 'empty'
   if (slotNames.some((slot) => names.includes(slot))) return 'store'
   if (names.includes(creatingName)) return 'half-created'
-  return names.some((name) => name === walName || dataPattern.test(name)) ? 'headless' : 'foreign'
+  if (names.some((name) => name === walName || dataPattern.test(name))) return 'headless'
+  return looksLikeLevelDb(names) ? 'leveldb' : 'foreign'
 }
 
 /** The error for a directory that is neither a store nor may become one. */
-export function refuseDirectory(path: string, state: 'headless' | 'foreign'): KintsugiError {
-  return state === 'headless'
-    ? new KintsugiError(
+export function refuseDirectory(path: string, state: RefusedState): KintsugiError {
+  const facts = { path }
+  switch (state) {
+    case 'headless':
+      return new KintsugiError(
         'KINTSUGI_CORRUPTION',
         `${path} holds data of a store but neither ${slotNames.join(' nor ')}; put them back from ` +
           'a backup of the directory, nothing was changed',
-        { path }
+        facts
       )
-    : new KintsugiError(
+    case 'leveldb':
+      return new KintsugiError(
+        'KINTSUGI_FOREIGN_DIRECTORY',
+        `${path} is a LevelDB database and not a Kintsugi store; ` +
+          `\`kintsugi import --from-leveldb ${path} STORE\` makes a store of what is in it, nothing ` +
+          'was changed',
+        facts
+      )
+    case 'foreign':
+      return new KintsugiError(
         'KINTSUGI_FOREIGN_DIRECTORY',
         `${path} is not a Kintsugi store and not empty; choose another path, nothing was changed`,
-        { path }
+        facts
       )
+  }
 }
 
 /** Puts the marker of a creation in place and removes what an interrupted one left (rule S3). */

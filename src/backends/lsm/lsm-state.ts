@@ -1,7 +1,7 @@
 import type { BackendContext } from '../../backend/backend.js'
 import { KintsugiError } from '../../errors.js'
 import { CopyPool } from '../../page/copy-pool.js'
-import { DamageList } from './damage-list.js'
+import { DamageList } from '../../backend/damage-list.js'
 import type { KeyHash } from '../../memtable/key-hash.js'
 import type { KeySpan } from '../../memtable/key-span.js'
 import type { Version } from './manifest/version.js'

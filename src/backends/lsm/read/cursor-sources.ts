@@ -1,16 +1,12 @@
-import { turn } from '../../../base/turn.js'
 import { spansOverlap, type KeySpan } from '../../../memtable/key-span.js'
 import { Lookup } from '../../../memtable/lookup.js'
 import type { RangeTombstones } from '../../../memtable/range-tombstones.js'
 import type { Table } from '../table/table.js'
 import { LevelSource } from './level-source.js'
-import { MemtableSource } from '../../../merging/memtable-source.js'
+import { addMemtables, orderMemtables } from '../../../merging/memtable-sources.js'
 import type { CursorSources } from '../../../merging/merging-cursor.js'
 import type { SourceCursor } from '../../../merging/source-cursor.js'
 import type { Sources } from './sources.js'
-
-/** Keys put in order before the event loop goes on; more are a step of `loadSources`. */
-const orderedPerTurn = 4096
 
 /**
  * Cursors over everything that a span touches; null where something has to be done first that takes
@@ -24,12 +20,7 @@ export function openSources(
 ): CursorSources | null {
   const cursors: SourceCursor[] = []
   const tombstones: RangeTombstones[] = []
-  for (const memtable of sources.memtables) {
-    if (memtable.isEmpty) continue
-    if (!wait && memtable.unorderedKeys > orderedPerTurn) return null
-    cursors.push(new MemtableSource(memtable))
-    if (!memtable.tombstones.isEmpty) tombstones.push(memtable.tombstones)
-  }
+  if (!addMemtables(sources.memtables, wait, cursors, tombstones)) return null
   if (sources.withTombstones.length > 0) {
     const missing = new Lookup()
     for (const table of tombstoneTables(sources, span)) {
@@ -55,12 +46,7 @@ export async function loadSources(
   span: KeySpan,
   isCurrent: () => boolean
 ): Promise<void> {
-  for (const memtable of sources.memtables) {
-    while (memtable.unorderedKeys > orderedPerTurn && !memtable.order(orderedPerTurn)) {
-      await turn()
-      if (!isCurrent()) return
-    }
-  }
+  if (!(await orderMemtables(sources.memtables, isCurrent))) return
   const missing = new Lookup()
   for (const table of tombstoneTables(sources, span)) {
     if (table.open(missing, false)) continue

@@ -1,5 +1,6 @@
-import type { DamageList } from '../damage-list.js'
+import type { DamageList } from '../../../backend/damage-list.js'
 import { newestSeq, noSeq } from '../../../memtable/entry.js'
+import { findInMemtables } from '../../../memtable/find.js'
 import type { KeyHash } from '../../../memtable/key-hash.js'
 import { Found, Lookup } from '../../../memtable/lookup.js'
 import type { CopyPool } from '../../../page/copy-pool.js'
@@ -74,18 +75,8 @@ export class PointReader {
     const hash = this.#hash
     hash.hash(key, 0, key.length)
     const { memtables, level0, levels } = sources
-    for (let i = 0; i < memtables.length; i++) {
-      const memtable = memtables[i]
-      if (memtable.isEmpty) continue
-      const { tombstones } = memtable
-      const removedSeq = tombstones.isEmpty
-        ? noSeq
-        : tombstones.coveringSeq(key, 0, key.length, maxSeq)
-      if (memtable.find(key, hash, maxSeq, this.#lookup) === Found.present) {
-        return this.#answer(removedSeq)
-      }
-      if (removedSeq > noSeq) return Found.absent
-    }
+    const inMemory = findInMemtables(memtables, key, hash, maxSeq, this.#lookup)
+    if (inMemory !== Found.notResident) return inMemory
     if (level0.length > 0) {
       const found = this.#findInLevel0(level0, key, maxSeq, wait)
       if (found !== undefined) return found

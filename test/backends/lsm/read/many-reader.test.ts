@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { DamageList } from '../../../../dist/backends/lsm/damage-list.js'
+import { DamageList } from '../../../../dist/backend/damage-list.js'
 import { newestSeq } from '../../../../dist/memtable/entry.js'
 import { Lookup } from '../../../../dist/memtable/lookup.js'
 import { Arena } from '../../../../dist/memtable/arena.js'

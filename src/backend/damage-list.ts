@@ -1,5 +1,5 @@
-import type { DamagedRange } from '../../backend/backend.js'
-import { isCorruption } from '../../errors.js'
+import type { DamagedRange } from './backend.js'
+import { isCorruption } from '../errors.js'
 
 /** Ranges of keys that could not be read since the opening, each once. */
 export class DamageList {
@@ -13,6 +13,7 @@ export class DamageList {
   note(error: unknown): void {
     if (!isCorruption(error)) return
     const { path, offset, lowKey, highKey } = error.facts
-    this.#ranges.set(`${path}:${offset}`, { lowKey, highKey, reason: error.message })
+    const place = offset ?? Buffer.from(lowKey ?? []).toString('hex')
+    this.#ranges.set(`${path}:${place}`, { lowKey, highKey, reason: error.message })
   }
 }

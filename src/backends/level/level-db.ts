@@ -1,0 +1,205 @@
+import type { ClassicLevel, Iterator as DatabaseIterator } from 'classic-level'
+import { KintsugiError } from '../../errors.js'
+import type { ResolvedOptions } from '../../options.js'
+import { levelError, notOpen } from './level-error.js'
+
+/** Everything goes in and out as bytes. */
+type Database = ClassicLevel<Uint8Array, Buffer>
+export type LevelSnapshot = ReturnType<Database['snapshot']>
+export type LevelIterator = DatabaseIterator<Database, Uint8Array, Buffer>
+
+/** One operation of a batch; the bytes are copied when the batch is handed over. */
+export type LevelOperation =
+  | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
+  | { readonly type: 'del'; readonly key: Buffer }
+
+/** Bounds of stored keys. */
+export interface LevelRange {
+  readonly gte?: Buffer
+  readonly lt?: Buffer
+  readonly lte?: Buffer
+}
+
+const maxCacheBytes = 2 ** 32 - 1
+const KiB = 1024
+const MiB = 1024 * KiB
+/** LevelDB collects so much in memory and in its log before it makes a table of it. */
+const minWriteBufferBytes = 64 * KiB
+const maxWriteBufferBytes = 16 * MiB
+/** Most bytes of a batch of entries that an iterator reads ahead. */
+const batchBytes = 256 * KiB
+
+/** What LevelDB is opened with. */
+export type LevelOptions = Pick<
+  ResolvedOptions,
+  'cacheBytes' | 'blockBytes' | 'compression' | 'memtableBytes'
+>
+
+/**
+ * LevelDB through `classic-level`, which is loaded here and nowhere else. Errors are ours; a call
+ * after closing has begun fails with NOT_OPEN and never reaches LevelDB, which would not survive it.
+ */
+export class LevelDb {
+  /** The path it was opened with, for messages. */
+  readonly path: string
+  readonly #database: Database
+  #isOpen = true
+
+  private constructor(database: Database, path: string) {
+    this.#database = database
+    this.path = path
+  }
+
+  /** `path` is how the store calls the directory that the machine knows as `realPath`. */
+  static async open(
+    realPath: string,
+    path: string,
+    options: LevelOptions,
+    createIfMissing: boolean
+  ): Promise<LevelDb> {
+    const Level = await loadClassicLevel()
+    const database: Database = new Level(realPath, {
+      keyEncoding: 'buffer',
+      valueEncoding: 'buffer',
+      createIfMissing,
+      errorIfExists: createIfMissing,
+      ...databaseOptions(options)
+    })
+    try {
+      await database.open()
+    } catch (error) {
+      throw levelError(error, path, 'open')
+    }
+    return new LevelDb(database, path)
+  }
+
+  getSync(key: Buffer, snapshot?: LevelSnapshot): Buffer | undefined {
+    this.#check()
+    try {
+      if (snapshot === undefined) return this.#database.getSync(key)
+      return this.#database.getSync(key, { snapshot })
+    } catch (error) {
+      throw levelError(error, this.path, 'get')
+    }
+  }
+
+  /** The key has to stay as it is until it settles. */
+  async get(key: Buffer, snapshot?: LevelSnapshot): Promise<Buffer | undefined> {
+    this.#check()
+    try {
+      if (snapshot === undefined) return await this.#database.get(key)
+      return await this.#database.get(key, { snapshot })
+    } catch (error) {
+      throw levelError(error, this.path, 'get')
+    }
+  }
+
+  async getMany(keys: Buffer[], snapshot?: LevelSnapshot): Promise<(Buffer | undefined)[]> {
+    this.#check()
+    try {
+      if (snapshot === undefined) return await this.#database.getMany(keys)
+      return await this.#database.getMany(keys, { snapshot })
+    } catch (error) {
+      throw levelError(error, this.path, 'get')
+    }
+  }
+
+  /** A state of the database; close it. */
+  snapshot(): LevelSnapshot {
+    this.#check()
+    return this.#database.snapshot()
+  }
+
+  /** Close it; errors of its methods are LevelDB's. */
+  iterator(range: LevelRange, reverse: boolean, snapshot: LevelSnapshot): LevelIterator {
+    this.#check()
+    return this.#database.iterator({ ...range, reverse, snapshot, highWaterMarkBytes: batchBytes })
+  }
+
+  /** One batch, all or nothing. Without `sync` it may not survive a crash of the machine. */
+  async write(operations: LevelOperation[], sync: boolean): Promise<void> {
+    this.#check()
+    try {
+      await this.#database.batch<Uint8Array, Buffer>(operations, { sync })
+    } catch (error) {
+      throw levelError(error, this.path, 'write')
+    }
+  }
+
+  /** Removes every stored key of a range; not in one step. */
+  async clear(range: LevelRange): Promise<void> {
+    this.#check()
+    try {
+      await this.#database.clear(range)
+    } catch (error) {
+      throw levelError(error, this.path, 'clear')
+    }
+  }
+
+  async compactRange({ gte, lt }: { gte: Buffer; lt: Buffer }): Promise<void> {
+    this.#check()
+    try {
+      await this.#database.compactRange(gte, lt)
+    } catch (error) {
+      throw levelError(error, this.path, 'compact')
+    }
+  }
+
+  async approximateSize({ gte, lt }: { gte: Buffer; lt: Buffer }): Promise<number> {
+    this.#check()
+    try {
+      return await this.#database.approximateSize(gte, lt)
+    } catch (error) {
+      throw levelError(error, this.path, 'approximateSize')
+    }
+  }
+
+  /** One of LevelDB's figures; 0 where it has none. */
+  property(name: string): number {
+    this.#check()
+    const value = Number(this.#database.getProperty(`leveldb.${name}`))
+    return Number.isFinite(value) ? value : 0
+  }
+
+  /** Waits for calls under way; iterators and snapshots are closed with it. */
+  async close(): Promise<void> {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    try {
+      await this.#database.close()
+    } catch (error) {
+      throw levelError(error, this.path, 'close')
+    }
+  }
+
+  #check(): void {
+    if (!this.#isOpen) throw notOpen()
+  }
+}
+
+function databaseOptions({ cacheBytes, blockBytes, compression, memtableBytes }: LevelOptions) {
+  return {
+    cacheSize: Math.min(cacheBytes, maxCacheBytes),
+    blockSize: blockBytes,
+    // Most of the data is in the last level, of which the list's last entry speaks.
+    compression: [compression].flat().at(-1) !== 'none',
+    writeBufferSize: Math.min(
+      Math.max(Math.floor(memtableBytes / 4), minWriteBufferBytes),
+      maxWriteBufferBytes
+    )
+  }
+}
+
+async function loadClassicLevel(): Promise<typeof ClassicLevel> {
+  try {
+    return (await import('classic-level')).ClassicLevel
+  } catch (error) {
+    throw new KintsugiError(
+      'KINTSUGI_NOT_SUPPORTED',
+      "the backend 'level' needs the package classic-level, which is not installed or does not " +
+        'load here; install it with `npm install classic-level`',
+      {},
+      error
+    )
+  }
+}

@@ -1,0 +1,84 @@
+import { BufferView, formatKey } from '../../base/bytes.js'
+import { readLong, writeLong } from '../../base/words.js'
+import type { Checksum } from '../../codec/checksum.js'
+import { KintsugiError } from '../../errors.js'
+import { KeyHash } from '../../memtable/key-hash.js'
+import { successor } from '../../memtable/key-span.js'
+import { KeySpace, StoredValue } from './format.js'
+
+/**
+ * Makes and checks what LevelDB has as values: a checksum over key, sequence number and value, the
+ * number, the value. A value that is whole but not this key's fails as well.
+ */
+export class StoredValues {
+  readonly #checksum: Checksum
+  readonly #hash: KeyHash
+
+  constructor(storeId: Uint8Array, checksum: Checksum) {
+    this.#checksum = checksum
+    this.#hash = new KeyHash(storeId)
+  }
+
+  /** Completes `stored`, which has the value behind room for the header. */
+  seal(stored: Buffer, key: Uint8Array, seq: number): void {
+    writeLong(stored, StoredValue.seqLow, seq)
+    this.#sum(stored, key)
+    writeWord(stored, StoredValue.sumLow, this.#checksum.low)
+    writeWord(stored, StoredValue.sumHigh, this.#checksum.high)
+  }
+
+  /** Whether these bytes were stored under the stored key; they are the caller's own. */
+  proves(stored: Buffer, key: Uint8Array): boolean {
+    if (stored.length < StoredValue.value) return false
+    const low = readWord(stored, StoredValue.sumLow)
+    const high = readWord(stored, StoredValue.sumHigh)
+    this.#sum(stored, key)
+    // As they were, so that they can be checked again.
+    writeWord(stored, StoredValue.sumLow, low)
+    writeWord(stored, StoredValue.sumHigh, high)
+    return low === (this.#checksum.low | 0) && high === (this.#checksum.high | 0)
+  }
+
+  /** The sequence number of the commit that wrote it. */
+  seqOf(stored: Buffer): number {
+    return readLong(stored, StoredValue.seqLow)
+  }
+
+  /** The value, as a view of bytes that are the caller's own; throws CORRUPTION. */
+  open(stored: Buffer, key: Uint8Array, path: string): Buffer {
+    if (!this.proves(stored, key)) throw damagedValue(key, path)
+    const length = stored.length - StoredValue.value
+    return new BufferView(stored.buffer, stored.byteOffset + StoredValue.value, length)
+  }
+
+  /** Of the header and the value, the place of the sum itself being zero. */
+  #sum(stored: Buffer, key: Uint8Array): void {
+    for (let i = 0; i < StoredValue.seqLow; i++) stored[i] = 0
+    this.#hash.hash(key, 0, key.length)
+    this.#checksum.hash(stored, this.#hash.low >>> 0, this.#hash.high >>> 0)
+  }
+}
+
+/** `stored` is the key as LevelDB has it. */
+export function damagedValue(stored: Uint8Array, path: string): KintsugiError {
+  const isUsers = stored[0] === KeySpace.user
+  const key = isUsers ? stored.subarray(1) : stored
+  const facts = isUsers ? { lowKey: Buffer.from(key), highKey: successor(key) } : {}
+  return new KintsugiError(
+    'KINTSUGI_CORRUPTION',
+    `the value of key ${formatKey(key)} in ${path} is not what was written there; run ` +
+      '`kintsugi repair`',
+    { path, ...facts }
+  )
+}
+
+function readWord(bytes: Buffer, at: number): number {
+  return bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)
+}
+
+function writeWord(bytes: Buffer, at: number, word: number): void {
+  bytes[at] = word
+  bytes[at + 1] = word >>> 8
+  bytes[at + 2] = word >>> 16
+  bytes[at + 3] = word >>> 24
+}
