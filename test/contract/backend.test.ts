@@ -30,7 +30,7 @@ describe('a backend', () => {
     const { backend } = await created()
     expect([backend.appliedSeq, backend.durableSeq, backend.dirtyBytes]).toEqual([0, 0, 0])
     expect(backend.getSync(Buffer.from('k'))).toBeUndefined()
-    expect(entriesOf(backend.readView())).toEqual([])
+    expect(await entriesOf(backend.readView())).toEqual([])
     await expectSound(backend)
   })
 
@@ -41,7 +41,7 @@ describe('a backend', () => {
     expect(backend.appliedSeq).toBe(2)
     expect(backend.durableSeq).toBe(0)
     expect(backend.dirtyBytes).toBeGreaterThan(0)
-    expect(entriesOf(backend.readView())).toEqual([['b', '2']])
+    expect(await entriesOf(backend.readView())).toEqual([['b', '2']])
     await expectSound(backend)
   })
 
@@ -60,7 +60,7 @@ describe('a backend', () => {
     backend.unprepare()
     expect(backend.appliedSeq).toBe(0)
     apply(backend, 1, [put('b', '2')])
-    expect(entriesOf(backend.readView())).toEqual([['b', '2']])
+    expect(await entriesOf(backend.readView())).toEqual([['b', '2']])
   })
 
   it('keeps a view as it was, through writes and persists', async () => {
@@ -78,7 +78,7 @@ describe('a backend', () => {
     }
     for (const { view, expected } of views) {
       expect(view.seq).toBeLessThanOrEqual(seq)
-      expect(difference(expected, iterate(view))).toBeUndefined()
+      expect(difference(expected, await iterate(view))).toBeUndefined()
       for (const [key, value] of expected.slice(0, 20)) {
         expect(view.getSync(bytesOf(key))).toEqual(value)
       }
@@ -95,10 +95,10 @@ describe('a backend', () => {
     expect(made.backend.durableSeq).toBe(2)
     expect(made.backend.dirtyBytes).toBe(0)
     apply(made.backend, 3, [put('c', '3')])
-    const again = (await opened(made.vfs.crashClone('nothing'), made)).backend
+    const again = (await opened(made.files.crashClone(), made)).backend
     expect(again.appliedSeq).toBe(2)
     expect(again.durableSeq).toBe(2)
-    expect(entriesOf(again.readView()).map(([key]) => key)).toEqual(['a', 'b', 'large'])
+    expect((await entriesOf(again.readView())).map(([key]) => key)).toEqual(['a', 'b', 'large'])
     // Replay goes on from there.
     apply(again, 3, [put('c', '3')])
     expect(again.getSync(Buffer.from('c'))?.toString()).toBe('3')
@@ -106,10 +106,10 @@ describe('a backend', () => {
   })
 
   it('asks for the log before it writes anything of a commit', async () => {
-    const { backend, vfs } = await created()
+    const { backend, files } = await created()
     apply(backend, 1, [put('a', '1')])
     const events: string[] = []
-    vfs.onBeforeOperation(({ kind }) => events.push(kind))
+    files.onBeforeOperation(({ kind }) => events.push(kind))
     await backend.persist(async (seq) => {
       events.push(`log ${seq}`)
     })
@@ -119,16 +119,16 @@ describe('a backend', () => {
 
   it('writes nothing when the log cannot be had, and persists later', async () => {
     const made = await created()
-    const { backend, vfs } = made
+    const { backend, files } = made
     apply(backend, 1, [put('a', '1')])
-    const operations = vfs.operationCount
+    const operations = files.operationCount
     const error = new Error('no log')
     await expect(backend.persist(() => Promise.reject(error))).rejects.toBe(error)
-    expect(vfs.operationCount).toBe(operations)
+    expect(files.operationCount).toBe(operations)
     expect(backend.durableSeq).toBe(0)
     expect(backend.getSync(Buffer.from('a'))?.toString()).toBe('1')
     expect(await persist(backend)).toBe(1)
-    const again = (await opened(vfs.crashClone('nothing'), made)).backend
+    const again = (await opened(files.crashClone(), made)).backend
     expect(again.appliedSeq).toBe(1)
   })
 
@@ -144,16 +144,16 @@ describe('a backend', () => {
 
   it('goes on taking commits while it persists', async () => {
     const made = await created()
-    const { backend, vfs } = made
+    const { backend, files } = made
     for (let seq = 1; seq <= 50; seq++) apply(backend, seq, [put(`k${seq}`, `${seq}`)])
     const persisting = persist(backend)
     for (let seq = 51; seq <= 100; seq++) apply(backend, seq, [put(`k${seq - 40}`, `${seq}`)])
     const durable = await persisting
-    const again = (await opened(vfs.crashClone('nothing'), made)).backend
+    const again = (await opened(files.crashClone(), made)).backend
     expect(again.appliedSeq).toBe(durable)
     expect(again.getSync(Buffer.from('k30'))?.toString()).toBe(durable < 70 ? '30' : '70')
     expect(await persist(backend)).toBe(100)
-    const last = (await opened(vfs.crashClone('nothing'), made)).backend
+    const last = (await opened(files.crashClone(), made)).backend
     expect(last.getSync(Buffer.from('k30'))?.toString()).toBe('70')
     await expectSound(backend)
   })
@@ -170,7 +170,7 @@ describe('a backend', () => {
     for (const range of [{}, { gte: 'k0100', lt: 'k0200' }, { gt: 'k0499' }, { lt: 'a' }]) {
       for (const reverse of [false, true]) {
         const expected = sortedEntries(entries, range, reverse)
-        expect(difference(expected, iterate(view, range, reverse))).toBeUndefined()
+        expect(difference(expected, await iterate(view, range, reverse))).toBeUndefined()
       }
     }
     view.close()
@@ -185,7 +185,7 @@ describe('a backend', () => {
     apply(backend, ++seq, [clear({ gte: 'k2' })])
     await backend.compact({}, progress)
     await persist(backend)
-    expect(entriesOf(backend.readView()).every(([key]) => key < 'k2')).toBe(true)
+    expect((await entriesOf(backend.readView())).every(([key]) => key < 'k2')).toBe(true)
     await expectSound(backend)
   })
 

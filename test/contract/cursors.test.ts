@@ -8,7 +8,7 @@ import {
   type KeyText,
   type TextRange
 } from '../model/reference.js'
-import { clear, del, Modelled, put } from './harness.js'
+import { clear, del, Modelled, nextChunk, put } from './harness.js'
 
 const keyOf = (i: number): KeyText => `key${String(i).padStart(4, '0')}`
 
@@ -19,10 +19,10 @@ function keysOf(chunk: EntryChunk): KeyText[] {
   )
 }
 
-function next(cursor: Cursor, count: number): KeyText[] {
+async function next(cursor: Cursor, count: number): Promise<KeyText[]> {
   const found: KeyText[] = []
   while (found.length < count) {
-    const chunk = cursor.nextChunkSync(count - found.length)
+    const chunk = await nextChunk(cursor, count - found.length)
     if (chunk === undefined) break
     found.push(...keysOf(chunk))
   }
@@ -49,14 +49,14 @@ describe('a cursor', () => {
     const view = modelled.backend.readView()
     const cursor = view.cursor({ ...whole, reverse: false })
     for (let most = 1; most < 20; most++) {
-      const chunk = cursor.nextChunkSync(most)!
+      const chunk = (await nextChunk(cursor, most))!
       expect(chunk.count).toBeGreaterThan(0)
       expect(chunk.count).toBeLessThanOrEqual(most)
     }
-    const rest = next(cursor, 10_000)
+    const rest = await next(cursor, 10_000)
     expect(rest.at(-1)).toBe(keyOf(499))
-    expect(cursor.nextChunkSync(5)).toBeUndefined()
-    expect(cursor.nextChunkSync(5)).toBeUndefined()
+    expect(await nextChunk(cursor, 5)).toBeUndefined()
+    expect(await nextChunk(cursor, 5)).toBeUndefined()
     cursor.close()
     view.close()
     await modelled.close()
@@ -72,7 +72,9 @@ describe('a cursor', () => {
     ] as const) {
       const cursor = view.cursor({ range: {}, reverse: false, keys, values })
       let at = 0
-      for (let chunk = cursor.nextChunkSync(40); chunk; chunk = cursor.nextChunkSync(40)) {
+      for (;;) {
+        const chunk = await nextChunk(cursor, 40)
+        if (chunk === undefined) break
         const { bytes, bounds, count, firstBound } = chunk
         for (let b = firstBound; b < firstBound + 4 * count; b += 4) {
           const [key, value] = expected[at++]!
@@ -104,7 +106,8 @@ describe('a cursor', () => {
       )
     )
     for (let round = 0; round < 120; round++) {
-      for (const { cursor, found } of walks) found.push(...next(cursor, 1 + random.below(8)))
+      for (const { cursor, found } of walks)
+        found.push(...(await next(cursor, 1 + random.below(8))))
       const i = random.below(500)
       modelled.apply(put(keyOf(i), `${round}`.repeat(200)), del(keyOf((i * 7) % 500)))
       if (round % 40 === 20) modelled.apply(clear({ gte: keyOf(i), lt: keyOf(i + 60) }))
@@ -112,7 +115,7 @@ describe('a cursor', () => {
       if (round % 50 === 30) await modelled.compact()
     }
     for (const { view, cursor, expected, found } of walks) {
-      expect([...found, ...next(cursor, 1000)]).toEqual(expected)
+      expect([...found, ...(await next(cursor, 1000))]).toEqual(expected)
       cursor.close()
       view.close()
     }
@@ -132,16 +135,18 @@ describe('a cursor', () => {
         cursor.seek(bytesOf(key))
         const from = expected.findIndex((found) => (reverse ? found <= key : found >= key))
         const count = random.below(6)
-        expect(next(cursor, count), key).toEqual(from < 0 ? [] : expected.slice(from, from + count))
+        expect(await next(cursor, count), key).toEqual(
+          from < 0 ? [] : expected.slice(from, from + count)
+        )
         if (i % 50 === 20) await modelled.persist()
         if (i % 150 === 70) await modelled.compact()
         if (i % 20 === 3) modelled.apply(put(keyOf(random.below(500)), `${i}`))
       }
       // Behind the end there is nothing, and a seek leads back.
-      expect(next(cursor, 1000).length).toBeGreaterThanOrEqual(0)
-      expect(cursor.nextChunkSync(1)).toBeUndefined()
+      expect((await next(cursor, 1000)).length).toBeGreaterThanOrEqual(0)
+      expect(await nextChunk(cursor, 1)).toBeUndefined()
       cursor.seek(bytesOf(expected[7]!))
-      expect(next(cursor, 2)).toEqual(expected.slice(7, 9))
+      expect(await next(cursor, 2)).toEqual(expected.slice(7, 9))
       cursor.close()
       view.close()
     }
@@ -163,9 +168,9 @@ describe('replaying', () => {
       replayed.seq--
     }
     replayed.seq++
-    replayed.expectContents([keyOf(104)])
+    await replayed.expectContents([keyOf(104)])
     await replayed.persist()
-    replayed.expectContents([keyOf(104)])
+    await replayed.expectContents([keyOf(104)])
     await replayed.close()
     await modelled.close()
   })

@@ -1,12 +1,21 @@
-import { expect } from 'vitest'
-import type { Backend, BackendContext, Progress, ReadView } from '../../dist/backend/backend.js'
+import { expect, onTestFinished } from 'vitest'
+import type {
+  Backend,
+  BackendContext,
+  Cursor,
+  EntryChunk,
+  Progress,
+  ReadView
+} from '../../dist/backend/backend.js'
 import { loadBackend } from '../../dist/backends/registry.js'
 import { SeededRandom } from '../../dist/base/random.js'
 import { encodeBatch, type BatchOperation } from '../../dist/batch/batch.js'
 import { Checksum } from '../../dist/codec/checksum.js'
 import { resolveOptions } from '../../dist/options.js'
 import { MemVfs, type MemVfsOptions } from '../../dist/vfs/mem-vfs.js'
+import type { Vfs } from '../../dist/vfs/vfs.js'
 import { tinyOptions } from '../helpers/backends.js'
+import { DiskVfs } from '../helpers/disk-vfs.js'
 import { TestClock } from '../helpers/test-clock.js'
 import { testedBackend } from '../helpers/tested-backend.js'
 import {
@@ -27,14 +36,56 @@ import {
 export const progress: Progress = { report: () => undefined, signal: undefined }
 const directory = '/backend'
 
+/** The files a backend has: in memory, but for LevelDB, which opens real ones. */
+export interface Files {
+  readonly vfs: Vfs
+  readonly operationCount: number
+  onBeforeOperation(listener: (operation: { kind: string }) => void): void
+  /** What a crash leaves that loses all it can; of real files nothing that was written. */
+  crashClone(): Files
+}
+
+const needsDisk = testedBackend === 'level'
+
+/** LevelDB reads ranges in another thread, so its cursors cannot wait for the disk. */
+const cursorsWait = testedBackend !== 'level'
+
+function filesOf(options: MemVfsOptions): Files {
+  return needsDisk ? diskFiles(new DiskVfs()) : memoryFiles(new MemVfs(options))
+}
+
+function memoryFiles(vfs: MemVfs): Files {
+  return {
+    vfs,
+    get operationCount() {
+      return vfs.operationCount
+    },
+    onBeforeOperation: (listener) => vfs.onBeforeOperation(listener),
+    crashClone: () => memoryFiles(vfs.crashClone('nothing'))
+  }
+}
+
+function diskFiles(disk: DiskVfs): Files {
+  onTestFinished(() => disk.remove())
+  return {
+    vfs: disk.vfs,
+    get operationCount() {
+      return disk.operationCount
+    },
+    onBeforeOperation: (listener) => disk.onBeforeOperation(listener),
+    crashClone: () => diskFiles(disk.copy())
+  }
+}
+
 export interface Made {
-  readonly vfs: MemVfs
+  readonly files: Files
   readonly context: BackendContext
   readonly backend: Backend
 }
 
 export async function created(options: MemVfsOptions = {}): Promise<Made> {
-  const vfs = new MemVfs(options)
+  const files = filesOf(options)
+  const { vfs } = files
   vfs.mkdirSync(directory)
   vfs.syncDirectorySync('/')
   const context: BackendContext = {
@@ -51,13 +102,23 @@ export async function created(options: MemVfsOptions = {}): Promise<Made> {
     notify: () => undefined
   }
   const backend = await (await loadBackend(testedBackend)).create(context)
-  return { vfs, context, backend }
+  return { files, context, backend }
 }
 
 /** Opens what is on another file system, as the next process would. */
-export async function opened(vfs: MemVfs, { context }: Pick<Made, 'context'>): Promise<Made> {
-  const next = { ...context, vfs, epoch: context.epoch + 1 }
-  return { vfs, context: next, backend: await (await loadBackend(testedBackend)).open(next) }
+export async function opened(files: Files, { context }: Pick<Made, 'context'>): Promise<Made> {
+  const next = { ...context, vfs: files.vfs, epoch: context.epoch + 1 }
+  return { files, context: next, backend: await (await loadBackend(testedBackend)).open(next) }
+}
+
+/** The next chunk, whatever has to be waited for. */
+export async function nextChunk(cursor: Cursor, most: number): Promise<EntryChunk | undefined> {
+  if (cursorsWait) return cursor.nextChunkSync(most)
+  for (;;) {
+    const chunk = cursor.tryNextChunk(most)
+    if (chunk !== null) return chunk
+    await cursor.load()
+  }
 }
 
 export const put = (key: KeyText, value: string | Buffer): ReferenceOperation => ({
@@ -133,15 +194,15 @@ export class Modelled {
   /** What a power cut leaves once everything is persisted. */
   async reopened(): Promise<Modelled> {
     expect(await this.persist()).toBe(this.seq)
-    const next = new Modelled(await opened(this.made.vfs.crashClone('nothing'), this.made))
+    const next = new Modelled(await opened(this.made.files.crashClone(), this.made))
     expect(next.seq).toBe(this.seq)
     for (const [key, value] of this.entries) next.entries.set(key, value)
     return next
   }
 
   /** Compares everything, in both directions and point by point, with keys that are not there. */
-  expectContents(absent: readonly KeyText[] = []): void {
-    expectShows(this.backend.readView(), this.entries, absent)
+  async expectContents(absent: readonly KeyText[] = []): Promise<void> {
+    await expectShows(this.backend.readView(), this.entries, absent)
     const keys = [...this.entries.keys(), ...absent]
     for (const key of keys) {
       expectValue(key, this.backend.getSync(bytesOf(key)), this.entries.get(key))
@@ -165,15 +226,14 @@ export function expectValue(
 }
 
 /** Reads all of a view, compares it with what it should show, and closes it. */
-export function expectShows(
+export async function expectShows(
   view: ReadView,
   entries: Entries,
   absent: readonly KeyText[] = []
-): void {
+): Promise<void> {
   for (const reverse of [false, true]) {
-    expect(difference(sortedEntries(entries, {}, reverse), iterate(view, {}, reverse))).toBe(
-      undefined
-    )
+    const found = await iterate(view, {}, reverse)
+    expect(difference(sortedEntries(entries, {}, reverse), found)).toBe(undefined)
   }
   for (const key of [...entries.keys(), ...absent]) {
     expectValue(key, view.getSync(bytesOf(key)), entries.get(key))
@@ -189,30 +249,31 @@ export function randomOperations(random: SeededRandom): ReferenceOperation[] {
 }
 
 /** All entries of a range, in small chunks and larger ones. */
-export function* iterate(
+export async function iterate(
   view: ReadView,
   range: TextRange = {},
   reverse = false
-): Generator<[Buffer, Buffer]> {
-  const options = { range: rangeBytes(range), reverse, keys: true, values: true }
-  const cursor = view.cursor(options)
-  for (let chunk = cursor.nextChunkSync(7); chunk; chunk = cursor.nextChunkSync(50)) {
+): Promise<[Buffer, Buffer][]> {
+  const cursor = view.cursor({ range: rangeBytes(range), reverse, keys: true, values: true })
+  const entries: [Buffer, Buffer][] = []
+  for (let most = 7; ; most = 50) {
+    const chunk = await nextChunk(cursor, most)
+    if (chunk === undefined) break
     const { bytes, bounds, count, firstBound } = chunk
     expect(count).toBeGreaterThan(0)
     for (let i = firstBound; i < firstBound + 4 * count; i += 4) {
-      yield [bytes.subarray(bounds[i], bounds[i + 1]), bytes.subarray(bounds[i + 2], bounds[i + 3])]
+      const value = bytes.subarray(bounds[i + 2], bounds[i + 3])
+      entries.push([bytes.subarray(bounds[i], bounds[i + 1]), value])
     }
   }
   cursor.close()
+  return entries
 }
 
-export function entriesOf(view: ReadView): [string, string][] {
-  const found = Array.from(iterate(view), ([key, value]): [string, string] => [
-    key.toString(),
-    value.toString()
-  ])
+export async function entriesOf(view: ReadView): Promise<[string, string][]> {
+  const entries = await iterate(view)
   view.close()
-  return found
+  return entries.map(([key, value]) => [key.toString(), value.toString()])
 }
 
 /** Checks all of it and closes it. */

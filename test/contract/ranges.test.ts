@@ -30,15 +30,15 @@ describe('removing a range', () => {
       modelled.apply(...keys.map((key) => put(key, `${i}`)))
       if (i % 3 === 0) await modelled.persist()
       modelled.apply(clear(range))
-      modelled.expectContents(keys)
+      await modelled.expectContents(keys)
       if (i % 5 === 0) {
         await modelled.persist()
-        modelled.expectContents(keys)
+        await modelled.expectContents(keys)
       }
       if (i % 60 === 0) await modelled.compact()
     }
     const again = await modelled.reopened()
-    again.expectContents(keys)
+    await again.expectContents(keys)
     await again.close()
     await modelled.close()
   })
@@ -57,12 +57,12 @@ describe('removing a range', () => {
     for (const persisted of [false, true]) {
       for (const batch of batches) {
         modelled.apply(...batch)
-        modelled.expectContents([...keys, 'x', 'y'])
+        await modelled.expectContents([...keys, 'x', 'y'])
         if (!persisted) continue
         await modelled.persist()
-        modelled.expectContents([...keys, 'x', 'y'])
+        await modelled.expectContents([...keys, 'x', 'y'])
         const again = await modelled.reopened()
-        again.expectContents([...keys, 'x', 'y'])
+        await again.expectContents([...keys, 'x', 'y'])
         await again.close()
       }
     }
@@ -81,14 +81,14 @@ describe('removing a range', () => {
       if (i % 50 === 49) await modelled.persist()
       if (i % 200 === 199) {
         await modelled.compact()
-        modelled.expectContents()
+        await modelled.expectContents()
       }
     }
-    modelled.expectContents()
+    await modelled.expectContents()
     const again = await modelled.reopened()
-    again.expectContents()
+    await again.expectContents()
     await again.compact()
-    again.expectContents()
+    await again.expectContents()
     await again.close()
     await modelled.close()
   })
@@ -108,9 +108,9 @@ describe('removing a range', () => {
     await modelled.persist()
     for (const range of [{ gte: 'k0100', lt: 'k0120' }, { lt: 'k0060' }, {}]) {
       await modelled.compact(range)
-      modelled.expectContents(many)
+      await modelled.expectContents(many)
       const again = await modelled.reopened()
-      again.expectContents(many)
+      await again.expectContents(many)
       await again.close()
     }
     expect(modelled.entries.size).toBe(70)

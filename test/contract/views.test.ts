@@ -29,13 +29,13 @@ describe('a view', () => {
           const [{ view, entries }] = views.splice(random.below(views.length), 1) as [
             (typeof views)[0]
           ]
-          expectShows(view, entries, universe)
+          await expectShows(view, entries, universe)
         }
       }
-      for (const { view, entries } of views) expectShows(view, entries, universe)
-      modelled.expectContents(universe)
+      for (const { view, entries } of views) await expectShows(view, entries, universe)
+      await modelled.expectContents(universe)
       const again = await modelled.reopened()
-      again.expectContents(universe)
+      await again.expectContents(universe)
       await again.close()
       await modelled.close()
     }
@@ -50,7 +50,7 @@ describe('a view', () => {
       await modelled.persist()
     }
     await modelled.compact()
-    expectShows(view, new Map(), universe)
+    await expectShows(view, new Map(), universe)
     await modelled.close()
   })
 
@@ -88,8 +88,8 @@ describe('a view', () => {
       }
       modelled.apply(clear({ gt: 'key4' }), put('key50', 'new'))
       await work
-      expectShows(view, entries, universe)
-      modelled.expectContents(universe)
+      await expectShows(view, entries, universe)
+      await modelled.expectContents(universe)
     }
     await modelled.close()
   })
