@@ -37,6 +37,8 @@ const classes = {
   KINTSUGI_STORE_EXISTS: { severity: 'P3', retryable: false },
   /** A directory holds something that is not a Kintsugi store. */
   KINTSUGI_FOREIGN_DIRECTORY: { severity: 'P1', retryable: false },
+  /** A directory holds a copy that was interrupted; it is no store before it is complete. */
+  KINTSUGI_UNFINISHED_COPY: { severity: 'P1', retryable: false },
   /** The store was written by a newer version or uses a feature this version does not know. */
   KINTSUGI_UNSUPPORTED_VERSION: { severity: 'P1', retryable: false },
   /** The store was created with another backend or with options that fix its format otherwise. */

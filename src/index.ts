@@ -1,4 +1,6 @@
 export { open, repair, type OpenOptions, type RepairOptions } from './open.js'
+export { migrate, type MigrateOptions } from './transfer/migrate.js'
+export type { TransferReport } from './transfer/transfer.js'
 export type { RepairReport } from './recovery/repair.js'
 export { KintsugiError, type ErrorCode, type ErrorFacts, type Severity } from './errors.js'
 export type {

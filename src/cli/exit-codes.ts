@@ -45,6 +45,7 @@ const byErrorCode: Record<CliErrorCode, number> & Partial<Record<ErrorCode, numb
   KINTSUGI_STORE_MISSING: exitCodes.storeUnavailable,
   KINTSUGI_STORE_EXISTS: exitCodes.storeUnavailable,
   KINTSUGI_FOREIGN_DIRECTORY: exitCodes.storeUnavailable,
+  KINTSUGI_UNFINISHED_COPY: exitCodes.storeUnavailable,
   KINTSUGI_UNSUPPORTED_VERSION: exitCodes.storeUnavailable,
   KINTSUGI_BACKEND_MISMATCH: exitCodes.storeUnavailable,
   KINTSUGI_ABORTED: exitCodes.interrupted

@@ -9,6 +9,7 @@ import { flushCommand } from './commands/flush.js'
 import { getCommand } from './commands/get.js'
 import { importCommand } from './commands/import.js'
 import { initCommand } from './commands/init.js'
+import { migrateCommand } from './commands/migrate.js'
 import { putCommand } from './commands/put.js'
 import { rebuildManifestCommand } from './commands/rebuild-manifest.js'
 import { repairCommand } from './commands/repair.js'
@@ -41,6 +42,7 @@ ${exitCodeHelp}`
     initCommand,
     importCommand,
     exportCommand,
+    migrateCommand,
     getCommand,
     putCommand,
     delCommand,

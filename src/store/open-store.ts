@@ -29,6 +29,7 @@ import {
   dataName,
   endCreation,
   inspectDirectory,
+  isRefused,
   lockName,
   quarantineDirectory,
   refuseDirectory,
@@ -47,6 +48,10 @@ export interface OpenRequest {
   readonly vfs: Vfs
   readonly clock: Clock
   readonly random: Random
+  /** A lock of the store that the caller has and keeps; undefined: the opening takes it. */
+  readonly heldLock?: VfsLock
+  /** The caller is the copy whose marker lies in the directory. */
+  readonly fillsCopy?: boolean
 }
 
 const defaultBackend = 'btree'
@@ -68,10 +73,10 @@ export async function withLock<T>(
   const { vfs, path, options, clock } = request
   const startedMs = clock.now()
   if (!options.readOnly) await makeDirectory(vfs, path)
-  const lock = vfs.lockSync(`${path}/${lockName}`, {
-    exclusive: !options.readOnly,
-    now: startedMs
-  })
+  const lock =
+    request.heldLock === undefined
+      ? vfs.lockSync(`${path}/${lockName}`, { exclusive: !options.readOnly, now: startedMs })
+      : keptLock(request.heldLock)
   try {
     const checksum = await Checksum.create()
     const telemetry = new Telemetry(path)
@@ -82,6 +87,11 @@ export async function withLock<T>(
   }
 }
 
+/** For whoever gives up a lock that somebody else goes on holding. */
+function keptLock({ exclusive, previousOwner }: VfsLock): VfsLock {
+  return { exclusive, previousOwner, release: () => undefined }
+}
+
 export interface Opening extends OpenRequest {
   readonly checksum: Checksum
   readonly lock: VfsLock
@@ -90,11 +100,9 @@ export interface Opening extends OpenRequest {
 }
 
 /** Whether there is a store to open or one may be created; anything else is an error. */
-export function admit({ vfs, path, options }: OpenRequest): 'store' | 'new' {
-  const state = inspectDirectory(vfs, path)
-  if (state === 'headless' || state === 'leveldb' || state === 'foreign') {
-    throw refuseDirectory(path, state)
-  }
+export function admit({ vfs, path, options, fillsCopy }: OpenRequest): 'store' | 'new' {
+  const state = inspectDirectory(vfs, path, fillsCopy)
+  if (isRefused(state)) throw refuseDirectory(path, state)
   if (state === 'store') {
     if (!options.errorIfExists) return 'store'
     throw new KintsugiError(

@@ -6,6 +6,8 @@ import { slotNames, type Identity } from './identity.js'
 /** Names in a store's directory. */
 export const lockName = 'LOCK'
 const creatingName = 'CREATING'
+/** Lies in the destination of a copy from before its first entry until all of them are checked. */
+export const copyMarkerName = 'UNFINISHED-COPY'
 export const walName = 'wal'
 const quarantineName = 'quarantine'
 const dataPattern = /^[a-z]+-\d+$/
@@ -32,10 +34,19 @@ export function timeStamp(nowMs: number): string {
 /** What a path holds, as far as names tell (rule S3). */
 export type DirectoryState = 'missing' | 'empty' | 'half-created' | 'store' | RefusedState
 /** What is neither a store nor may become one. */
-export type RefusedState = 'headless' | 'leveldb' | 'foreign'
+export type RefusedState = (typeof refusedStates)[number]
+const refusedStates = ['headless', 'unfinished', 'leveldb', 'foreign'] as const
 
-/** Looks without changing anything, so that a directory of somebody else stays untouched. */
-export function inspectDirectory(vfs: Vfs, path: string): DirectoryState {
+/** Neither a store nor a place for one. */
+export function isRefused(state: DirectoryState): state is RefusedState {
+  return (refusedStates as readonly string[]).includes(state)
+}
+
+/**
+ * Looks without changing anything, so that a directory of somebody else stays untouched. The copy
+ * that fills it, `fillsCopy`, may go on in a directory with its marker.
+ */
+export function inspectDirectory(vfs: Vfs, path: string, fillsCopy = false): DirectoryState {
   const stat = vfs.statSync(path)
   if (stat === undefined) return 'missing'
   if (!stat.isDirectory) return 'foreign'
@@ -44,10 +55,17 @@ export function inspectDirectory(vfs: Vfs, path: string): DirectoryState {
     .readdirSync(path)
     .filter((name) => name !== 'lost+found' && name !== lockName && name !== `${lockName}.owner`)
   if (names.length === 0) return 'empty'
+  if (!fillsCopy && names.some(isCopyMarker)) return 'unfinished'
   if (slotNames.some((slot) => names.includes(slot))) return 'store'
-  if (names.includes(creatingName)) return 'half-created'
+  // What a copy has not made into a store yet it makes, whoever else has files there.
+  if (fillsCopy || names.includes(creatingName)) return 'half-created'
   if (names.some((name) => name === walName || dataPattern.test(name))) return 'headless'
   return looksLikeLevelDb(names) ? 'leveldb' : 'foreign'
+}
+
+/** The marker of a copy, or what is to become it. */
+export function isCopyMarker(name: string): boolean {
+  return name === copyMarkerName || name === `${copyMarkerName}.tmp`
 }
 
 /** The error for a directory that is neither a store nor may become one. */
@@ -59,6 +77,13 @@ export function refuseDirectory(path: string, state: RefusedState): KintsugiErro
         'KINTSUGI_CORRUPTION',
         `${path} holds data of a store but neither ${slotNames.join(' nor ')}; put them back from ` +
           'a backup of the directory, nothing was changed',
+        facts
+      )
+    case 'unfinished':
+      return new KintsugiError(
+        'KINTSUGI_UNFINISHED_COPY',
+        `${path} holds an unfinished copy of another store; run the same migrate, import or ` +
+          'export again to finish it, or delete the directory',
         facts
       )
     case 'leveldb':
@@ -101,6 +126,16 @@ export async function beginCreation(vfs: Vfs, path: string): Promise<void> {
 export async function endCreation(vfs: Vfs, path: string): Promise<void> {
   if (vfs.statSync(`${path}/${creatingName}`) === undefined) return
   await vfs.unlink(`${path}/${creatingName}`)
+  await vfs.syncDirectory(path)
+}
+
+/** Removes the files of a store from its directory, durably; the lock stays, and so does the rest. */
+export async function clearStore(vfs: Vfs, path: string): Promise<void> {
+  for (const name of vfs.readdirSync(path)) {
+    const isSlot = slotNames.some((slot) => name === slot || name === `${slot}.tmp`)
+    if (isSlot || name === creatingName) await vfs.unlink(`${path}/${name}`)
+    else if (name === walName || dataPattern.test(name)) removeTree(vfs, `${path}/${name}`)
+  }
   await vfs.syncDirectory(path)
 }
 

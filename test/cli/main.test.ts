@@ -13,7 +13,7 @@ import {
 } from './workspace.js'
 
 const commands =
-  'init import export get put del scan count stats validate validate-wal validate-sstable export-manifest flush compact repair ' +
+  'init import export migrate get put del scan count stats validate validate-wal validate-sstable export-manifest flush compact repair ' +
   'rebuild-manifest benchmark'
 
 test('every command explains itself with examples', async () => {
