@@ -5,7 +5,9 @@ const backends = ['btree', 'lsm', 'level'] as const
 
 /** Suites that every backend has to pass; which one a run is about, `testedBackend` says. */
 const shared = [
+  'test/abstract-level/**/*.test.ts',
   'test/cli/{export,import,kill-import}.test.ts',
+  'test/conformance/**/*.test.ts',
   'test/contract/**/*.test.ts',
   'test/crash/**/*.test.ts',
   'test/damage/**/*.test.ts',

@@ -16,7 +16,7 @@ export type { Operation } from './store/operations.js'
 export type { WorkOptions } from './store/work.js'
 export type { Snapshot } from './store/snapshot.js'
 export type { Transaction, TransactionOptions } from './store/transaction.js'
-export type { StoreIterator, IteratorOptions } from './store/iterator.js'
+export type { StoreIterator, IteratorOptions, ScanOptions } from './store/iterator.js'
 export type { Bytes, CompactOptions, KeyRange } from './store/arguments.js'
 export type {
   CompactionFailure,

@@ -12,6 +12,7 @@ import {
   type StoreOptions
 } from './options.js'
 import { repairStore, type RepairReport } from './recovery/repair.js'
+import { destroyStore } from './store/destroy-store.js'
 import { openStore, type OpenRequest } from './store/open-store.js'
 import type { Store } from './store/store.js'
 import { progressOf, type WorkOptions } from './store/work.js'
@@ -57,7 +58,7 @@ export async function open<const O extends OpenOptions = Record<never, never>>(
 }
 
 const worldNames = ['native', 'vfs', 'clock', 'random'] as const
-const openOptionNames = [...optionNames, 'backend', ...worldNames] as const
+export const openOptionNames = [...optionNames, 'backend', ...worldNames] as const
 const repairFlags = ['dryRun', 'rebuildManifest'] as const
 const repairOptionNames = [
   ...repairFlags,
@@ -91,6 +92,20 @@ export async function repair(path: string, options: RepairOptions = {}): Promise
     throw invalidOption(name, `${describe(value)} was given, allowed is true or false`)
   }
   return repairStore(request, { dryRun, rebuildManifest }, progressOf({ signal, onProgress }))
+}
+
+/** In which world to destroy. */
+export interface DestroyOptions extends Pick<OpenOptions, 'native' | 'vfs' | 'clock'> {}
+
+/**
+ * Removes the store in a directory, and the directory where nothing else is in it. One that is not
+ * there is fine. Rejects with `KINTSUGI_LOCKED` while the store is open, with
+ * `KINTSUGI_FOREIGN_DIRECTORY` where it is not a store; then nothing was removed.
+ */
+export async function destroy(path: string, options: DestroyOptions = {}): Promise<void> {
+  checkOptionNames(options, ['native', 'vfs', 'clock'])
+  const request = requestOf(path, options)
+  await destroyStore(request.vfs, request.path, request.clock)
 }
 
 /** Checks path and options, and fills in what the real world has. */

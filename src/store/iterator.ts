@@ -1,14 +1,15 @@
-import { BufferView } from '../base/bytes.js'
+import { turn } from '../base/turn.js'
 import type { ByteRange } from '../batch/batch.js'
 import type { Cursor, EntryChunk, ReadView } from '../backend/backend.js'
 import { KintsugiError } from '../errors.js'
 import { describe, invalidOption, type Encoding } from '../options.js'
 import { keyBytes, type Bytes, type KeyRange } from './arguments.js'
+import { bytesOf, decodeEntries, decodeEntry, endWithin, type Selection } from './entry-decoder.js'
 import type { OpenIterators } from './open-iterators.js'
 import { aborted } from './work.js'
 
-/** What to read and how. */
-export interface IteratorOptions extends KeyRange {
+/** What to read. */
+export interface ScanOptions extends KeyRange {
   /** From the last key to the first. Default false. */
   readonly reverse?: boolean | undefined
   /** At most this many entries; -1, the default, means all, as does Infinity. */
@@ -17,7 +18,28 @@ export interface IteratorOptions extends KeyRange {
   readonly signal?: AbortSignal | undefined
 }
 
-export const iteratorOptionNames = ['gt', 'gte', 'lt', 'lte', 'reverse', 'limit', 'signal'] as const
+/** What to read and how it comes out. */
+export interface IteratorOptions extends ScanOptions {
+  /** What the keys of this iteration come out as. Default: the store's own. */
+  readonly keyEncoding?: Encoding | undefined
+  /** What the values of this iteration come out as. Default: the store's own. */
+  readonly valueEncoding?: Encoding | undefined
+}
+
+export const scanOptionNames = ['gt', 'gte', 'lt', 'lte', 'reverse', 'limit', 'signal'] as const
+export const iteratorOptionNames = [...scanOptionNames, 'keyEncoding', 'valueEncoding'] as const
+
+/** The type of keys, where the options may name an encoding of their own. */
+export type KeysAs<O, Default> = O extends { readonly keyEncoding: infer E }
+  ? EncodedAs<E, Default>
+  : Default
+
+/** The type of values, where the options may name an encoding of their own. */
+export type ValuesAs<O, Default> = O extends { readonly valueEncoding: infer E }
+  ? EncodedAs<E, Default>
+  : Default
+
+type EncodedAs<E, Default> = E extends 'utf8' ? string : E extends 'buffer' ? Buffer : Default
 
 /** The most entries to yield, or -1. Neither given, nor -1, nor Infinity sets a bound. */
 export function limitOf(limit = -1): number {
@@ -25,9 +47,6 @@ export function limitOf(limit = -1): number {
   if (Number.isSafeInteger(limit) && limit >= -1) return limit
   throw invalidOption('limit', `${describe(limit)} was given, allowed is a count, or -1 for all`)
 }
-
-/** What an iterator yields per entry. */
-export type Selection = 'entries' | 'keys' | 'values'
 
 /** What the iterator needs to know; the store resolves the caller's options into it. */
 export interface IterationPlan {
@@ -47,6 +66,9 @@ export interface IterationPlan {
 const firstChunkEntries = 16
 const maxChunkEntries = 1024
 
+/** So many entries `nextv` hands out before the event loop gets its turn. */
+const entriesPerTurn = 1024
+
 /**
  * Iterates over a range of a view, synchronously with `for … of` or without blocking the event loop
  * with `for await … of`. Buffers it yields are the caller's own.
@@ -61,6 +83,7 @@ export class StoreIterator<T> implements IterableIterator<T>, AsyncIterable<T>, 
   #left: number
   #chunkEntries = firstChunkEntries
   #state: 'open' | 'finished' | 'closed' = 'open'
+  #entriesThisTurn = 0
 
   /** For the open iterators alone. */
   place = 0
@@ -89,7 +112,7 @@ export class StoreIterator<T> implements IterableIterator<T>, AsyncIterable<T>, 
     if (this.#chunk !== undefined && this.#index < this.#chunk.count) return this.#take(this.#chunk)
     if (this.#state === 'finished') return { value: undefined, done: true }
     this.#checkOpen()
-    const wanted = this.#wanted()
+    const wanted = this.#wanted(this.#chunkEntries)
     if (wanted === 0) return this.#finish()
     const chunk = this.#cursor.nextChunkSync(wanted)
     if (chunk === undefined) return this.#finish()
@@ -113,6 +136,45 @@ export class StoreIterator<T> implements IterableIterator<T>, AsyncIterable<T>, 
     } finally {
       this.close()
     }
+  }
+
+  /**
+   * The next entries, at most `size`, `Infinity` for all that are left; none at the end. With
+   * `maxBytes` the answer ends with the entry whose key and value make it exceed that. Never blocks
+   * the event loop on the disk, and lets it go on now and then. Unlike the other ways to iterate,
+   * this one leaves the iterator open at the end, so that it can `seek`: close it.
+   */
+  async nextv(size: number, maxBytes = Infinity): Promise<T[]> {
+    checkSize('size', size, 1)
+    checkSize('maxBytes', maxBytes, 0)
+    const items: T[] = []
+    let bytesLeft = maxBytes
+    while (items.length < size && bytesLeft >= 0) {
+      if (this.#plan.signal?.aborted === true) throw aborted(this.#plan.signal)
+      if (this.#entriesThisTurn >= entriesPerTurn) {
+        this.#entriesThisTurn = 0
+        await turn()
+        continue
+      }
+      if (this.#chunk === undefined || this.#index === this.#chunk.count) {
+        if (this.#state === 'finished') break
+        this.#checkOpen()
+        const wanted = this.#wanted(Math.min(size - items.length, maxChunkEntries))
+        const chunk = wanted === 0 ? undefined : this.#cursor.tryNextChunk(wanted)
+        if (chunk === undefined) break
+        if (chunk === null) await this.#cursor.load()
+        else this.#receive(chunk)
+        continue
+      }
+      const start = this.#index
+      const most = Math.min(this.#chunk.count, start + size - items.length)
+      const end = endWithin(this.#chunk, start, most, bytesLeft)
+      decodeEntries(this.#chunk, start, end, this.#plan, items)
+      bytesLeft -= maxBytes === Infinity ? 0 : bytesOf(this.#chunk, start, end)
+      this.#entriesThisTurn += end - start
+      this.#index = end
+    }
+    return items
   }
 
   /**
@@ -154,7 +216,7 @@ export class StoreIterator<T> implements IterableIterator<T>, AsyncIterable<T>, 
   #fill(): Promise<void> | undefined {
     if (this.#chunk !== undefined && this.#index < this.#chunk.count) return undefined
     if (this.#state !== 'open') return undefined
-    const wanted = this.#wanted()
+    const wanted = this.#wanted(this.#chunkEntries)
     if (wanted === 0) return undefined
     const chunk = this.#cursor.tryNextChunk(wanted)
     if (chunk === null) return this.#cursor.load()
@@ -163,8 +225,9 @@ export class StoreIterator<T> implements IterableIterator<T>, AsyncIterable<T>, 
     return undefined
   }
 
-  #wanted(): number {
-    return this.#left < 0 ? this.#chunkEntries : Math.min(this.#left, maxChunkEntries)
+  /** How many entries the next chunk is to have: as many as proposed, unless a limit is known. */
+  #wanted(proposed: number): number {
+    return this.#left < 0 ? proposed : Math.min(this.#left, maxChunkEntries)
   }
 
   #receive(chunk: EntryChunk): void {
@@ -175,17 +238,8 @@ export class StoreIterator<T> implements IterableIterator<T>, AsyncIterable<T>, 
   }
 
   #take(chunk: EntryChunk): IteratorResult<T, undefined> {
-    const { bounds } = chunk
-    const at = chunk.firstBound + (this.#index++ << 2)
-    const { selection, keyEncoding, valueEncoding } = this.#plan
-    // The casts hold because T is fixed by the selection and the encodings where this is made.
-    if (selection === 'keys') {
-      return { value: decode(chunk, bounds[at], bounds[at + 1], keyEncoding) as T, done: false }
-    }
-    const value = decode(chunk, bounds[at + 2], bounds[at + 3], valueEncoding)
-    if (selection === 'values') return { value: value as T, done: false }
-    const key = decode(chunk, bounds[at], bounds[at + 1], keyEncoding)
-    return { value: [key, value] as T, done: false }
+    // The cast holds because T is fixed by the selection and the encodings where this is made.
+    return { value: decodeEntry(chunk, this.#index++, this.#plan) as T, done: false }
   }
 
   #finish(): IteratorResult<T, undefined> {
@@ -202,12 +256,10 @@ export class StoreIterator<T> implements IterableIterator<T>, AsyncIterable<T>, 
   }
 }
 
-function decode(
-  chunk: EntryChunk,
-  start: number,
-  end: number,
-  encoding: Encoding
-): Buffer | string {
-  if (encoding === 'utf8') return chunk.bytes.toString('utf8', start, end)
-  return new BufferView(chunk.memory, start, end - start)
+function checkSize(name: string, given: number, least: number): void {
+  if (given === Infinity || (Number.isSafeInteger(given) && given >= least)) return
+  throw new KintsugiError(
+    'KINTSUGI_INVALID_ARGUMENT',
+    `${name} must be a whole number from ${least} on, ${describe(given)} was given`
+  )
 }

@@ -2,13 +2,15 @@ import type { ReadView } from '../backend/backend.js'
 import { KintsugiError } from '../errors.js'
 import { checkOptionNames, describe, invalidOption, type Encoding } from '../options.js'
 import { keyBytes, rangeBytes, type Bytes } from './arguments.js'
+import type { Selection } from './entry-decoder.js'
 import {
   iteratorOptionNames,
   limitOf,
   StoreIterator,
   type IterationPlan,
   type IteratorOptions,
-  type Selection
+  type KeysAs,
+  type ValuesAs
 } from './iterator.js'
 import { OpenIterators } from './open-iterators.js'
 import { checkSignal } from './work.js'
@@ -54,6 +56,15 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
     return this.#decode(value)
   }
 
+  /**
+   * The value of a key where that needs no waiting, undefined where there is none; null where the
+   * disk has to be asked, which `get` does. For callers that would rather not await.
+   */
+  tryGet(key: Bytes): V | undefined | null {
+    const value = this.reads().tryGet(keyBytes(key))
+    return value === null ? null : this.#decode(value)
+  }
+
   /** Whether there is a value for a key. */
   async has(key: Bytes): Promise<boolean> {
     return (await this.get(key)) !== undefined
@@ -92,21 +103,27 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
   }
 
   /** Entries `[key, value]` of a range in key order, with `for … of` or `for await … of`. */
-  entries(options: IteratorOptions = {}): StoreIterator<[K, V]> {
-    return this.#iterate<[K, V]>('entries', options)
+  entries<const O extends IteratorOptions = IteratorOptions>(
+    options?: O
+  ): StoreIterator<[KeysAs<O, K>, ValuesAs<O, V>]> {
+    return this.#iterate('entries', options)
   }
 
   /** Keys of a range in order. */
-  keys(options: IteratorOptions = {}): StoreIterator<K> {
-    return this.#iterate<K>('keys', options)
+  keys<const O extends IteratorOptions = IteratorOptions>(
+    options?: O
+  ): StoreIterator<KeysAs<O, K>> {
+    return this.#iterate('keys', options)
   }
 
   /** Values of a range in key order. */
-  values(options: IteratorOptions = {}): StoreIterator<V> {
-    return this.#iterate<V>('values', options)
+  values<const O extends IteratorOptions = IteratorOptions>(
+    options?: O
+  ): StoreIterator<ValuesAs<O, V>> {
+    return this.#iterate('values', options)
   }
 
-  #iterate<T>(selection: Selection, options: IteratorOptions): StoreIterator<T> {
+  #iterate<T>(selection: Selection, options: IteratorOptions = {}): StoreIterator<T> {
     return new StoreIterator<T>(this.#plan(selection, options), this.openView(), this.iterators)
   }
 
@@ -123,8 +140,8 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
       reverse,
       limit: limitOf(options.limit),
       signal,
-      keyEncoding: this.keyEncoding,
-      valueEncoding: this.valueEncoding
+      keyEncoding: encodingOf('keyEncoding', options.keyEncoding) ?? this.keyEncoding,
+      valueEncoding: encodingOf('valueEncoding', options.valueEncoding) ?? this.valueEncoding
     }
   }
 
@@ -146,4 +163,9 @@ function keyList(keys: readonly Bytes[]): Uint8Array[] {
     'KINTSUGI_INVALID_ARGUMENT',
     `keys must be an array, ${describe(keys)} was given`
   )
+}
+
+function encodingOf(name: string, given: Encoding | undefined): Encoding | undefined {
+  if (given === undefined || given === 'buffer' || given === 'utf8') return given
+  throw invalidOption(name, `${describe(given)} was given, allowed is 'buffer' or 'utf8'`)
 }

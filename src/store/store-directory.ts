@@ -106,6 +106,14 @@ export function refuseDirectory(path: string, state: RefusedState): KintsugiErro
 /** Puts the marker of a creation in place and removes what an interrupted one left (rule S3). */
 export async function beginCreation(vfs: Vfs, path: string): Promise<void> {
   const names = vfs.readdirSync(path)
+  await writeMarker(vfs, path, names)
+  for (const name of names) {
+    if (name === walName || dataPattern.test(name)) removeTree(vfs, `${path}/${name}`)
+    else if (slotNames.some((slot) => name === `${slot}.tmp`)) vfs.unlinkSync(`${path}/${name}`)
+  }
+}
+
+async function writeMarker(vfs: Vfs, path: string, names: readonly string[]): Promise<void> {
   if (!names.includes(creatingName)) {
     const marker = await vfs.open(`${path}/${creatingName}`, 'create')
     try {
@@ -116,10 +124,23 @@ export async function beginCreation(vfs: Vfs, path: string): Promise<void> {
   }
   // The marker is durable before anything it explains; once more after an interrupted creation.
   await vfs.syncDirectory(path)
+}
+
+/**
+ * Removes a store: a creation backwards. The slots go first, and durably, behind the marker of a
+ * creation: so a store without all its data never passes for one (rule S3).
+ */
+export async function removeStore(vfs: Vfs, path: string): Promise<void> {
+  const names = vfs.readdirSync(path)
+  await writeMarker(vfs, path, names)
+  for (const name of slotNames) if (names.includes(name)) await vfs.unlink(`${path}/${name}`)
+  await vfs.syncDirectory(path)
   for (const name of names) {
-    if (name === walName || dataPattern.test(name)) removeTree(vfs, `${path}/${name}`)
+    const isTree = name === walName || name === quarantineName || dataPattern.test(name)
+    if (isTree) removeTree(vfs, `${path}/${name}`)
     else if (slotNames.some((slot) => name === `${slot}.tmp`)) vfs.unlinkSync(`${path}/${name}`)
   }
+  await endCreation(vfs, path)
 }
 
 /** Takes the marker away once the identity slots are durable. */

@@ -96,7 +96,7 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     this.#parts = parts
     this.#backend = parts.backend
     this.#durability = parts.options.durability
-    if (parts.writer !== undefined) process.on('exit', this.#atExit)
+    if (parts.writer !== undefined) this.#listenForExit()
   }
 
   /** Directory of the store. */
@@ -326,7 +326,7 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
   async #close(): Promise<void> {
     const { writer, telemetry, shutDown } = this.#parts
     telemetry.emit('closing')
-    process.off('exit', this.#atExit)
+    if (writer !== undefined) this.#stopListeningForExit()
     this.iterators.closeAll()
     for (const snapshot of this.#snapshots) snapshot.close()
     let failure: unknown
@@ -339,6 +339,19 @@ export class Store<K extends Buffer | string = Buffer, V extends Buffer | string
     await shutDown(writer !== undefined && failure === undefined)
     telemetry.emit('closed')
     if (failure !== undefined) throw failure
+  }
+
+  /** One listener a store is no leak, so that many stores must not be taken for one. */
+  #listenForExit(): void {
+    const most = process.getMaxListeners()
+    if (most > 0) process.setMaxListeners(most + 1)
+    process.on('exit', this.#atExit)
+  }
+
+  #stopListeningForExit(): void {
+    const most = process.getMaxListeners()
+    process.off('exit', this.#atExit)
+    if (most > 1) process.setMaxListeners(most - 1)
   }
 
   /** Everything acknowledged is durable afterwards, log and files are as short as they get. */

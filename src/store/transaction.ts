@@ -4,7 +4,7 @@ import { KintsugiError } from '../errors.js'
 import { checkOptionNames, type Durability } from '../options.js'
 import { keyBytes, rangeBytes, valueBytes, type Bytes, type KeyRange } from './arguments.js'
 import { contains, type ConflictWindow } from './conflict-window.js'
-import { iteratorOptionNames, limitOf, type IteratorOptions } from './iterator.js'
+import { limitOf, scanOptionNames, type ScanOptions } from './iterator.js'
 import type { Snapshot } from './snapshot.js'
 
 /** How to run a transaction. */
@@ -94,9 +94,9 @@ export class Transaction<K extends Buffer | string = Buffer, V extends Buffer | 
   }
 
   /** Entries of a range in key order, own writes included as they are when this is called. */
-  entries(options: IteratorOptions = {}): Iterable<[K, V]> & AsyncIterable<[K, V]> {
+  entries(options: ScanOptions = {}): Iterable<[K, V]> & AsyncIterable<[K, V]> {
     this.#checkOpen()
-    checkOptionNames(options, iteratorOptionNames)
+    checkOptionNames(options, scanOptionNames)
     const { limit: given, ...unlimited } = options
     const limit = limitOf(given)
     const range = rangeBytes(options)

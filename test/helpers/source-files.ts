@@ -73,6 +73,16 @@ export interface FunctionSpan {
   readonly lineCount: number
 }
 
+/** Whether a signature ends without opening anything, as those of overloads and interfaces do. */
+function isBodiless(lines: readonly string[], start: number, indent: number): boolean {
+  const spread = lines[start]!.endsWith('(')
+  const end = spread
+    ? lines.findIndex((text, at) => at > start && text.startsWith(`${' '.repeat(indent)})`))
+    : start
+  const next = lines[end + 1] ?? ''
+  return !lines[end]!.endsWith('{') && next.length - next.trimStart().length <= indent
+}
+
 /** Functions at the top of a file and methods of its classes, as the formatter lays them out. */
 export function functionSpans(file: SourceFile): FunctionSpan[] {
   const start =
@@ -85,6 +95,7 @@ export function functionSpans(file: SourceFile): FunctionSpan[] {
     if (name === undefined || ['if', 'for', 'while', 'switch', 'return'].includes(name)) continue
     const indent = line.length - line.trimStart().length
     const closing = `${' '.repeat(indent)}}`
+    if (isBodiless(file.lines, i, indent)) continue
     const blank = file.lines.findIndex((text, at) => at > i && text === '' && indent === 0)
     const end = file.lines.findIndex((text, at) => at >= i && text.startsWith(closing))
     if (end < 0) continue
