@@ -59,7 +59,9 @@ export class DiskVfs {
   #methodOf(inner: NodeVfs, name: string): unknown {
     // A worker would not know of the root.
     if (name === 'spec') return undefined
-    const method = inner[name as keyof NodeVfs] as (...args: unknown[]) => unknown
+    const member: unknown = inner[name as keyof NodeVfs]
+    if (typeof member !== 'function') return member
+    const method = member as (...args: unknown[]) => unknown
     const kind = name.replace(/Sync$/, '')
     return (...args: unknown[]): unknown => {
       const path = args[0] as string

@@ -10,8 +10,12 @@ export const KeySpace = { engine: 0, user: 1 } as const
 /** Stored under this key: the commit up to which everything is in LevelDB. */
 export const appliedKey = Buffer.from('\0applied', 'latin1')
 
-/** In front of every stored value. */
-export const StoredValue = { sumLow: 0, sumHigh: 4, seqLow: 8, seqHigh: 12, value: 16 } as const
+/**
+ * In front of every stored value: two words of checksum, five bytes each, and the sequence number in
+ * eight. Every byte carries seven bits, the lowest first, so that text stays text.
+ */
+export const StoredValue = { sumLow: 0, sumHigh: 5, seq: 10, value: 18 } as const
+export const seqBytes = 8
 
 export const stateMagic = Buffer.from('KTSLEVEL', 'latin1')
 export const stateVersion = 1

@@ -1,10 +1,9 @@
 import { BufferView, formatKey } from '../../base/bytes.js'
-import { readLong, writeLong } from '../../base/words.js'
 import type { Checksum } from '../../codec/checksum.js'
 import { KintsugiError } from '../../errors.js'
 import { KeyHash } from '../../memtable/key-hash.js'
 import { successor } from '../../memtable/key-span.js'
-import { KeySpace, StoredValue } from './format.js'
+import { KeySpace, seqBytes, StoredValue } from './format.js'
 
 /**
  * Makes and checks what LevelDB has as values: a checksum over key, sequence number and value, the
@@ -21,7 +20,7 @@ export class StoredValues {
 
   /** Completes `stored`, which has the value behind room for the header. */
   seal(stored: Buffer, key: Uint8Array, seq: number): void {
-    writeLong(stored, StoredValue.seqLow, seq)
+    writeSeq(stored, seq)
     this.#sum(stored, key)
     writeWord(stored, StoredValue.sumLow, this.#checksum.low)
     writeWord(stored, StoredValue.sumHigh, this.#checksum.high)
@@ -29,7 +28,7 @@ export class StoredValues {
 
   /** Whether these bytes were stored under the stored key; they are the caller's own. */
   proves(stored: Buffer, key: Uint8Array): boolean {
-    if (stored.length < StoredValue.value) return false
+    if (stored.length < StoredValue.value || !isHeader(stored)) return false
     const low = readWord(stored, StoredValue.sumLow)
     const high = readWord(stored, StoredValue.sumHigh)
     this.#sum(stored, key)
@@ -41,7 +40,7 @@ export class StoredValues {
 
   /** The sequence number of the commit that wrote it. */
   seqOf(stored: Buffer): number {
-    return readLong(stored, StoredValue.seqLow)
+    return readSeq(stored)
   }
 
   /** The value, as a view of bytes that are the caller's own; throws CORRUPTION. */
@@ -53,7 +52,7 @@ export class StoredValues {
 
   /** Of the header and the value, the place of the sum itself being zero. */
   #sum(stored: Buffer, key: Uint8Array): void {
-    for (let i = 0; i < StoredValue.seqLow; i++) stored[i] = 0
+    for (let i = 0; i < StoredValue.seq; i++) stored[i] = 0
     this.#hash.hash(key, 0, key.length)
     this.#checksum.hash(stored, this.#hash.low >>> 0, this.#hash.high >>> 0)
   }
@@ -72,13 +71,44 @@ export function damagedValue(stored: Uint8Array, path: string): KintsugiError {
   )
 }
 
+/** Bits that no header has set are not lost sight of. */
+function isHeader(bytes: Buffer): boolean {
+  let all = 0
+  for (let i = 0; i < StoredValue.value; i++) all |= bytes[i]
+  return all < sevenBits && (bytes[StoredValue.sumLow + 4] | bytes[StoredValue.sumHigh + 4]) < 16
+}
+
+/** Four bytes of seven bits and one of four. */
 function readWord(bytes: Buffer, at: number): number {
-  return bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)
+  return (
+    bytes[at] |
+    (bytes[at + 1] << 7) |
+    (bytes[at + 2] << 14) |
+    (bytes[at + 3] << 21) |
+    (bytes[at + 4] << 28)
+  )
 }
 
 function writeWord(bytes: Buffer, at: number, word: number): void {
-  bytes[at] = word
-  bytes[at + 1] = word >>> 8
-  bytes[at + 2] = word >>> 16
-  bytes[at + 3] = word >>> 24
+  bytes[at] = word & 0x7f
+  bytes[at + 1] = (word >>> 7) & 0x7f
+  bytes[at + 2] = (word >>> 14) & 0x7f
+  bytes[at + 3] = (word >>> 21) & 0x7f
+  bytes[at + 4] = word >>> 28
+}
+
+const sevenBits = 0x80
+
+function readSeq(bytes: Buffer): number {
+  let seq = 0
+  for (let i = seqBytes - 1; i >= 0; i--) seq = seq * sevenBits + bytes[StoredValue.seq + i]
+  return seq
+}
+
+function writeSeq(bytes: Buffer, seq: number): void {
+  let rest = seq
+  for (let i = 0; i < seqBytes; i++) {
+    bytes[StoredValue.seq + i] = rest % sevenBits
+    rest = Math.floor(rest / sevenBits)
+  }
 }
