@@ -1,16 +1,12 @@
-import type {
-  Backend,
-  BackendContext,
-  BackendKind,
-  Progress,
-  SalvageReport
-} from '../../backend/backend.js'
+import type { Backend, BackendContext, BackendKind, Progress } from '../../backend/backend.js'
 import { KintsugiError } from '../../errors.js'
 import { checkLevelDb } from './files/leveldb-check.js'
 import { appliedKey, databaseName } from './format.js'
 import { LevelBackend } from './level-backend.js'
 import { LevelDb } from './level-db.js'
 import { appliedValue } from './level-persist.js'
+import { realPathOf } from './real-path.js'
+import { salvageLevel } from './salvage.js'
 import { StateFile } from './state-file.js'
 import { StoredValues } from './stored-value.js'
 import { LevelFiles } from './sync-files.js'
@@ -100,7 +96,7 @@ async function checkFiles({ vfs }: BackendContext, path: string, state: StateFil
   const damage = findings.find(({ severity }) => severity === 'error')
   if (damage === undefined) return
   const { message, offset, lowKey, highKey } = damage
-  throw new KintsugiError('KINTSUGI_CORRUPTION', `${message}; run \`kintsugi repair\``, {
+  throw new KintsugiError('KINTSUGI_CORRUPTION', message, {
     path: damage.path,
     ...(offset !== undefined && { offset }),
     ...(lowKey && { lowKey }),
@@ -122,24 +118,7 @@ function checkApplied(db: LevelDb, values: StoredValues, durableSeq: number): vo
   )
 }
 
-function realPathOf({ vfs, directory }: BackendContext): string {
-  const realPath = vfs.realPath(`${directory}/${databaseName}`)
-  if (realPath !== undefined) return realPath
-  throw new KintsugiError(
-    'KINTSUGI_NOT_SUPPORTED',
-    "the backend 'level' needs files that LevelDB can open: on this file system there are none"
-  )
-}
-
 function removeShadow({ vfs }: BackendContext, shadow: string): void {
   for (const name of vfs.readdirSync(shadow)) vfs.unlinkSync(`${shadow}/${name}`)
   vfs.rmdirSync(shadow)
-}
-
-async function salvageLevel(
-  _source: string,
-  _context: BackendContext,
-  _progress: Progress
-): Promise<SalvageReport> {
-  throw new KintsugiError('KINTSUGI_NOT_SUPPORTED', 'this version cannot repair a level store')
 }

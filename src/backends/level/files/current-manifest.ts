@@ -53,7 +53,12 @@ export async function readCurrentManifest(
     findings.push(fileFinding('damaged-current', currentPath, what))
     return { name, reading: undefined, state: undefined, findings }
   }
-  const known = synced.find((file) => parseFileName(file.name)?.kind === 'manifest')
+  const known = synced
+    .filter((file) => parseFileName(file.name)?.kind === 'manifest')
+    .reduce<SyncedFile | undefined>(
+      (newest, file) => (newest && numberOf(newest.name) > numberOf(file.name) ? newest : file),
+      undefined
+    )
   if (known !== undefined && numberOf(name) < numberOf(known.name)) {
     const what = `it names ${name} although ${known.name} was in use before`
     findings.push(fileFinding('stale-current', currentPath, what))
@@ -81,7 +86,8 @@ export function flawOf(
   return { offset: sizeBytes, reason: `it ends here although ${syncedBytes} bytes were synced` }
 }
 
-function numberOf(name: string): number {
+/** Of a numbered file; 0 for others. */
+export function numberOf(name: string): number {
   const file = parseFileName(name)
   return file !== undefined && 'number' in file ? file.number : 0
 }

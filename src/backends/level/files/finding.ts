@@ -14,7 +14,7 @@ export function fileFinding(
   return {
     severity: 'error',
     kind,
-    message: `${path}${at}: ${what}${keys ? `; it concerns ${describe(keys)}` : ''}; run a repair`,
+    message: `${path}${at}: ${what}${keys ? `; it concerns ${describe(keys)}` : ''}; run \`kintsugi repair\``,
     path,
     ...(offset !== undefined && { offset }),
     ...(keys && { lowKey: keys.low }),

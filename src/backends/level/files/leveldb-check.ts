@@ -5,7 +5,7 @@ import { readCurrent, readCurrentManifest, type SyncedFile } from './current-man
 import type { EntryCheck } from './entry-check.js'
 import { parseFileName, tableNames } from './file-names.js'
 import { fileFinding } from './finding.js'
-import { type LevelState, readManifest } from './manifest-state.js'
+import { isLiveLog, type LevelState, readManifest } from './manifest-state.js'
 import { openIfThere } from './read-fully.js'
 import { checkLog } from './log-check.js'
 import { checkTable, type TableCheckContext } from './table-check.js'
@@ -101,8 +101,7 @@ class LevelDbCheck {
     return this.synced.flatMap((file) => {
       const parsed = parseFileName(file.name)
       if (parsed?.kind !== 'log') return []
-      const isLive = parsed.number >= state.logNumber || parsed.number === state.prevLogNumber
-      return isLive ? [{ fileNumber: parsed.number, file }] : []
+      return isLiveLog(state, parsed.number) ? [{ fileNumber: parsed.number, file }] : []
     })
   }
 

@@ -18,6 +18,11 @@ export interface LevelState {
   readonly lastSeq: number
 }
 
+/** True where the state needs the log of that number. */
+export function isLiveLog({ logNumber, prevLogNumber }: LevelState, number: number): boolean {
+  return number >= logNumber || (number === prevLogNumber && number !== 0)
+}
+
 export interface ManifestReading {
   /** Undefined where the manifest is damaged or does not say what it has to. */
   readonly state: LevelState | undefined
@@ -26,6 +31,8 @@ export interface ManifestReading {
   readonly problem: { readonly offset: number; readonly reason: string } | undefined
   /** A tail that holds no record: normal after a power cut. */
   readonly torn: LogDamage | undefined
+  /** The tables of all edits that could be read, of a damaged manifest too. */
+  readonly known: readonly LiveTable[]
   /** Numbers of the tables that some edit removed. */
   readonly deleted: ReadonlySet<number>
 }
@@ -84,12 +91,14 @@ class ManifestReplay {
       isWhole && this.#problem === undefined
         ? { tables, logNumber, prevLogNumber, nextFile, lastSeq }
         : undefined
-    const { deleted, problem, torn } = {
-      deleted: this.#deleted,
+    return {
+      state,
+      sizeBytes,
       problem: this.#problem,
-      torn: this.#torn
+      torn: this.#torn,
+      known: tables,
+      deleted: this.#deleted
     }
-    return { state, sizeBytes, problem, torn, deleted }
   }
 
   #apply(edit: VersionEdit): void {

@@ -1,0 +1,93 @@
+import type { Vfs } from '../../../vfs/vfs.js'
+import { flawOf, numberOf, readCurrent, type SyncedFile } from './current-manifest.js'
+import { parseFileName } from './file-names.js'
+import type { LiveTable } from './version-edit.js'
+import { isLiveLog, type LevelState, type ManifestReading, readManifest } from './manifest-state.js'
+
+/** What is in a LevelDB directory, for whoever saves it. */
+export interface ManifestChoice {
+  /** Undefined: no manifest can be believed. */
+  readonly state: LevelState | undefined
+  /** Why not. */
+  readonly reason: string
+  /** Numbers of the tables that any manifest says were removed: they never come back. */
+  readonly deleted: ReadonlySet<number>
+  /** Tables that some manifest has in use. */
+  readonly known: readonly LiveTable[]
+}
+
+interface Candidate {
+  readonly name: string
+  readonly reading: ManifestReading
+}
+
+/**
+ * Chooses the manifest to believe: the one that CURRENT names, unless it is older than one that was
+ * synced in use, or lacks files which a newer one does not need. After a power cut both may be there,
+ * whole; then they say the same in other words.
+ */
+export async function chooseManifest(
+  vfs: Vfs,
+  directory: string,
+  names: readonly string[],
+  synced: readonly SyncedFile[] | undefined
+): Promise<ManifestChoice> {
+  const current = await readCurrent(vfs, directory)
+  const sizes = new Map(synced?.map(({ name, sizeBytes }) => [name, sizeBytes]))
+  const inUse = [...sizes.keys()].filter((name) => parseFileName(name)?.kind === 'manifest')
+  const oldest = Math.max(0, ...inUse.map(numberOf))
+  const deleted = new Set<number>()
+  const known = new Map<number, LiveTable>()
+  const flaws: string[] = []
+  const sound: Candidate[] = []
+  const candidates = names
+    .filter((name) => parseFileName(name)?.kind === 'manifest')
+    .sort((a, b) => numberOf(b) - numberOf(a))
+  for (const name of candidates) {
+    const reading = await readManifest(vfs, `${directory}/${name}`)
+    if (reading === undefined) continue
+    for (const number of reading.deleted) deleted.add(number)
+    for (const table of reading.known) known.set(table.number, table)
+    const flaw = flawOf(reading, sizes.get(name) ?? 0)
+    // Behind a damaged one, an older one is too old, unless it was in use.
+    const mayBeIt = name === current || name === candidates[0] || numberOf(name) === oldest
+    if (flaw) flaws.push(`${name} is damaged at byte ${flaw.offset}: ${flaw.reason}`)
+    else if (numberOf(name) < oldest || !mayBeIt) flaws.push(`${name} is not the newest`)
+    else sound.push({ name, reading })
+  }
+  const isThere = (reading: ManifestReading): boolean => hasFiles(reading, names, sizes)
+  const chosen =
+    sound.find(({ name, reading }) => name === current && isThere(reading)) ??
+    sound.find(({ reading }) => isThere(reading)) ??
+    sound.find(({ name }) => name === current) ??
+    sound[0]
+  return {
+    state: chosen?.reading.state,
+    reason: flaws.length === 0 ? 'there is no manifest' : flaws.join('; '),
+    deleted,
+    known: [...known.values()].filter(({ number }) => !deleted.has(number))
+  }
+}
+
+/** Its tables, and the synced logs that it needs, are there. */
+function hasFiles(
+  { state }: ManifestReading,
+  names: readonly string[],
+  synced: ReadonlyMap<string, number>
+): boolean {
+  if (state === undefined) return false
+  const there = new Set(names.map(idOf))
+  const logs = [...synced].filter(([name, sizeBytes]) => {
+    const file = parseFileName(name)
+    return file?.kind === 'log' && sizeBytes > 0 && isLiveLog(state, file.number)
+  })
+  return (
+    state.tables.every(({ number }) => there.has(`table ${number}`)) &&
+    logs.every(([name]) => there.has(idOf(name)))
+  )
+}
+
+function idOf(name: string): string {
+  const file = parseFileName(name)
+  return file !== undefined && 'number' in file ? `${file.kind} ${file.number}` : name
+}
