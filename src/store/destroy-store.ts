@@ -10,7 +10,7 @@ import { inspectDirectory, lockName, refuseDirectory, removeStore } from './stor
 export async function destroyStore(vfs: Vfs, path: string, clock: Clock): Promise<void> {
   const refuseForeign = (): boolean => {
     const state = inspectDirectory(vfs, path)
-    if (state === 'foreign') throw refuseDirectory(path, 'foreign')
+    if (state === 'foreign' || state === 'leveldb') throw refuseDirectory(path, state)
     return state !== 'missing'
   }
   if (!refuseForeign()) return
