@@ -42,6 +42,30 @@ import {
 import { propertyOf } from './properties.js'
 import { KintsugiSnapshot, readsOf } from './snapshot.js'
 
+export type { DestroyOptions, RepairOptions } from '../open.js'
+export type { RepairReport } from '../recovery/repair.js'
+export type { ChainedBatch } from './chained-batch.js'
+export type { EntryIterator, KeyIterator, ValueIterator } from './iterators.js'
+export type { LevelError } from './level-error.js'
+export type {
+  BatchOptions,
+  ChainedBatchWriteOptions,
+  ClearOptions,
+  DatabaseOptions,
+  DelOptions,
+  GetManyOptions,
+  GetOptions,
+  HasManyOptions,
+  HasOptions,
+  IteratorOptions,
+  KeyIteratorOptions,
+  OpenOptions,
+  PutOptions,
+  StartEndOptions,
+  ValueIteratorOptions
+} from './options.js'
+export type { KintsugiSnapshot } from './snapshot.js'
+
 /** What Level hands to a read: formats in place of encodings. */
 interface PrivateReadOptions {
   readonly keyEncoding: 'utf8' | 'buffer' | 'view'
@@ -176,6 +200,7 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
   async _close(): Promise<void> {
     try {
       await this.store.close()
+      this.#opened = undefined
     } catch (error) {
       throwLevelError(error)
     }

@@ -140,6 +140,7 @@ export async function removeStore(vfs: Vfs, path: string): Promise<void> {
     if (isTree) removeTree(vfs, `${path}/${name}`)
     else if (slotNames.some((slot) => name === `${slot}.tmp`)) vfs.unlinkSync(`${path}/${name}`)
   }
+  for (const name of names) if (isCopyMarker(name)) await vfs.unlink(`${path}/${name}`)
   await endCreation(vfs, path)
 }
 

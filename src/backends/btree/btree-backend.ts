@@ -10,7 +10,7 @@ import type {
 } from '../../backend/backend.js'
 import { BatchReader } from '../../batch/batch.js'
 import type { ByteRange } from '../../batch/batch.js'
-import { KintsugiError } from '../../errors.js'
+import { isCorruption, KintsugiError } from '../../errors.js'
 import { ChunkBuilder } from './chunk-builder.js'
 import { Compactor } from './compactor.js'
 import { DamageMap } from './damage.js'
@@ -218,10 +218,22 @@ export class BtreeBackend implements Backend {
   }
 
   async approximateSize(range: ByteRange): Promise<number> {
+    await this.#loadBounds(range)
     const { usedPages, availablePages } = this.pager.stats()
     return Math.round(
       estimateShare(this.tree, range) * (usedPages - availablePages) * this.pager.pageBytes
     )
+  }
+
+  /** Has the pages in memory that say where a range begins and ends; damage costs precision alone. */
+  async #loadBounds({ gt, gte, lt, lte }: ByteRange): Promise<void> {
+    try {
+      for (const key of [gte ?? gt, lt ?? lte]) {
+        while (key !== undefined && this.tryGet(key) === null) await this.load(key)
+      }
+    } catch (error) {
+      if (!isCorruption(error)) throw error
+    }
   }
 
   verify(level: VerifyLevel, progress: Progress): Promise<Finding[]> {
