@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { KintsugiLevel } from '../../dist/abstract-level/kintsugi-level.js'
 import { limits, optionNames, resolveOptions } from '../../src/options.js'
 import { Snapshot } from '../../src/store/snapshot.js'
 import { Store } from '../../src/store/store.js'
@@ -34,6 +35,22 @@ describe('docs/api.md', () => {
     for (const { prototype } of [Store, Snapshot, StoreIterator]) {
       for (const name of members(prototype)) expect(page).toMatch(new RegExp(`\\b${name}\\b`))
     }
+  })
+
+  it('names what KintsugiLevel adds to the databases of Level', () => {
+    const isPrivate = (name: string) => name.startsWith('_') || name === 'constructor'
+    for (const owner of [KintsugiLevel, KintsugiLevel.prototype]) {
+      const names = Object.getOwnPropertyNames(owner).filter((name) => !isPrivate(name))
+      for (const name of names) {
+        if (!['length', 'name', 'prototype'].includes(name)) expect(page).toContain(name)
+      }
+    }
+    // Every option of LevelDB's, and every code that an error of the store may get.
+    const level = read('docs/compatibility.md')
+    const options = /interface OpenOptions([^]*?)\n\}/.exec(read('src/abstract-level/options.ts'))!
+    const names = [...options[1].matchAll(/^ {2}(\w+)\?:/gm)].map(([, name]) => name)
+    expect(names.length).toBeGreaterThan(7)
+    for (const name of names) expect(level).toContain(`\`${name}\``)
   })
 
   it('names every error code and every event', () => {

@@ -85,6 +85,7 @@ describe('the package', () => {
     fs.writeFileSync(
       join(consumer, 'types.mts'),
       `import { open, KintsugiError, type Store } from 'kintsugi-db'
+       import { KintsugiLevel } from 'kintsugi-db/level'
        const db = await open('./typed')
        const value: Buffer | undefined = await db.get('k')
        const text = await open('./text', { valueEncoding: 'utf8', keyEncoding: 'utf8' })
@@ -95,7 +96,12 @@ describe('the package', () => {
        await open('./x', { cacheSize: 1 })
        // @ts-expect-error a number is no key
        await db.put(1, 'v')
-       export { value, entry, same, KintsugiError }
+       const level = new KintsugiLevel<string, { n: number }>('./l', { valueEncoding: 'json' })
+       const found: { n: number } | undefined = await level.get('k', { fillCache: true })
+       for await (const [key, { n }] of level.iterator({ gte: 'a' })) { const sum: string = key + n }
+       // @ts-expect-error a number is no key
+       await level.put(1, { n: 1 })
+       export { value, entry, same, found, KintsugiError }
       `
     )
     const options = ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2022']
