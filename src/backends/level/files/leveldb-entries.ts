@@ -1,12 +1,13 @@
 import { compareBytes } from '../../../base/bytes.js'
 import { compareHighs, isBelow, type KeySpan } from '../../../memtable/key-span.js'
 import type { Vfs } from '../../../vfs/vfs.js'
+import { appliedKey, KeySpace } from '../format.js'
 import { EntryType } from './format.js'
 import { compareInternal, entryTypeOf, sequenceOf, withoutTrailer } from './internal-key.js'
-import { appliedKey, type LogEntry } from './log-salvage.js'
+import type { LogEntry } from './log-salvage.js'
 import { type BlockCounts, type SalvageTable, sequencesOf, TableCursor } from './table-cursor.js'
 import type { LostPart } from './table-salvage.js'
-import { spanOfKey, userPrefix, userSpan } from './user-range.js'
+import { spanOfKey, userSpan } from './user-range.js'
 
 /** Proves stored values; what `StoredValues` of the store does. */
 export interface ValueProof {
@@ -77,7 +78,7 @@ export class LevelEntries {
       const isStale = found !== log && this.#isConcerned(cursor!.table, found.key)
       await this.#pass(found.key)
       const { key, value } = found
-      if (key[0] !== userPrefix) this.#takeOwn(key, value, isStale)
+      if (key[0] !== KeySpace.user) this.#takeOwn(key, value, isStale)
       else if (value !== undefined && this.#isProven(key, value)) {
         this.#noteStale(key, isStale)
         return { key, value }

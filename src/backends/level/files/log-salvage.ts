@@ -1,11 +1,11 @@
 import { isCorruption } from '../../../errors.js'
 import type { Vfs } from '../../../vfs/vfs.js'
+import { appliedKey, KeySpace } from '../format.js'
 import type { SyncedFile } from './current-manifest.js'
 import { parseFileName } from './file-names.js'
 import { isLiveLog, type LevelState } from './manifest-state.js'
 import { readLogRecords } from './log-records.js'
 import { openIfThere } from './read-fully.js'
-import { userPrefix } from './user-range.js'
 import { WriteBatchEntries } from './write-batch.js'
 
 /** The newest version of a key that the logs have. */
@@ -91,7 +91,9 @@ class Salvage {
           this.#lose(path, item.offset, item.reason)
         }
       }
-      if (sizeBytes < (syncedBytes ?? 0)) this.#lose(path, sizeBytes, 'this log was cut here')
+      if (sizeBytes < (syncedBytes ?? 0) && this.#open.length === 0) {
+        this.#lose(path, sizeBytes, 'this log was cut here')
+      }
     } finally {
       await file.close()
     }
@@ -142,7 +144,7 @@ class Salvage {
 
   #put(entry: LogEntry): void {
     const { key, value, seq } = entry
-    if (key[0] !== userPrefix) {
+    if (key[0] !== KeySpace.user) {
       if (value !== undefined && key.equals(appliedKey)) this.#applied = value
       return
     }
@@ -162,6 +164,3 @@ class Salvage {
     this.#losses.push(loss)
   }
 }
-
-/** See the store's own format. */
-export const appliedKey = Buffer.from('\0applied', 'latin1')

@@ -1,6 +1,7 @@
 import type { Finding, Progress, VerifyLevel } from '../../../backend/backend.js'
 import { isCorruption } from '../../../errors.js'
 import type { Vfs, VfsFile } from '../../../vfs/vfs.js'
+import { KeySpace } from '../format.js'
 import { BlockEntries } from './block-entries.js'
 import { isBlockWhole, unpackBlock } from './block.js'
 import { ByteReader, malformed } from './byte-reader.js'
@@ -10,7 +11,7 @@ import { EntryType, keyTrailerBytes } from './format.js'
 import { compareInternal, entryTypeOf, withoutTrailer } from './internal-key.js'
 import { readBlock, TableBlocks } from './table-blocks.js'
 import { readHandle, readTableFooter } from './table-footer.js'
-import { spanOfKey, userPrefix, userSpan, userSpanOfTable } from './user-range.js'
+import { spanOfKey, userSpan, userSpanOfTable } from './user-range.js'
 import type { LiveTable } from './version-edit.js'
 
 /** What a check of one table needs besides the table. */
@@ -133,7 +134,7 @@ class TableCheck {
 
   #checkEntry(blocks: TableBlocks, i: number, entries: BlockEntries, check: EntryCheck): void {
     const key = withoutTrailer(entries.key)
-    if (key[0] !== userPrefix || entryTypeOf(entries.key) !== EntryType.value) return
+    if (key[0] !== KeySpace.user || entryTypeOf(entries.key) !== EntryType.value) return
     if (check(key, entries.value)) return
     this.#findings.push(
       fileFinding('damaged-value', this.file.path, 'a value does not match its checksum', {

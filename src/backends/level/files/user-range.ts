@@ -1,9 +1,7 @@
 import { compareBytes } from '../../../base/bytes.js'
 import { successor, type KeySpan } from '../../../memtable/key-span.js'
+import { KeySpace } from '../format.js'
 import { withoutTrailer } from './internal-key.js'
-
-/** Before every key of a user; the store's own keys begin with a lower byte. */
-export const userPrefix = 0x01
 
 /**
  * The span of users' keys in a span of stored keys. `low`: itself included, undefined: from the
@@ -11,10 +9,10 @@ export const userPrefix = 0x01
  */
 export function userSpan(low: Uint8Array | undefined, high: Uint8Array | undefined) {
   const firstByte = low?.[0] ?? 0
-  const isLowUser = low !== undefined && firstByte === userPrefix
-  if (low !== undefined && firstByte > userPrefix) return undefined
-  const isHighUser = high !== undefined && high.length > 0 && high[0] === userPrefix
-  const isHighBelow = high !== undefined && (high.length === 0 || high[0] < userPrefix)
+  const isLowUser = low !== undefined && firstByte === KeySpace.user
+  if (low !== undefined && firstByte > KeySpace.user) return undefined
+  const isHighUser = high !== undefined && high.length > 0 && high[0] === KeySpace.user
+  const isHighBelow = high !== undefined && (high.length === 0 || high[0] < KeySpace.user)
   if (isHighBelow) return undefined
   const span: KeySpan = {
     low: isLowUser ? Buffer.from(low.subarray(1)) : Buffer.alloc(0),

@@ -115,7 +115,7 @@ describe('the check of the files of LevelDB', () => {
       const { files } = raw
       const [name] = namesOf(files, pattern)
       const { length } = files.get(name)!
-      for (let offset = 0; offset < length; offset += Math.ceil(length / 300)) {
+      for (let offset = 0; offset < length; offset += Math.ceil(length / 150)) {
         const findings = await check(changed(files, name, (bytes) => flipped(bytes, offset)))
         expect(findings.length, `${name} at ${offset}`).toBeGreaterThan(0)
       }
@@ -126,7 +126,7 @@ describe('the check of the files of LevelDB', () => {
     const { files } = raw
     const [name] = namesOf(files, logs)
     const { length } = files.get(name)!
-    for (let offset = 0; offset < length; offset += Math.ceil(length / 300)) {
+    for (let offset = 0; offset < length; offset += Math.ceil(length / 150)) {
       const damaged = changed(files, name, (bytes) => flipped(bytes, offset))
       const findings = await check(damaged)
       expect(findings.map(({ kind }) => kind)).toContain('damaged-log')
