@@ -168,7 +168,7 @@ describe('bytes that LevelDB did not write', () => {
           const random = new SeededRandom(seed)
           const { files } = random.chance(1, 2) ? raw : packed
           const damaged = new Map(files)
-          const names = [...files.keys()].filter((name) => !/^LO/.test(name))
+          const names = [...files.keys()].filter((name) => !name.startsWith('LO'))
           for (let i = random.below(3); i >= 0; i--) {
             const name = random.pick(names)
             damaged.set(name, harmed(Buffer.from(damaged.get(name)!), kind, random))
@@ -190,7 +190,7 @@ describe('bytes that LevelDB did not write', () => {
           const contents = Buffer.from(files.get(name)!)
           damaged.set(
             name,
-            /ldb$/.test(name) ? forgedTable(contents, random) : forgedLog(contents, random)
+            name.endsWith('ldb') ? forgedTable(contents, random) : forgedLog(contents, random)
           )
           await checkAndSalvage(damaged)
         }),
