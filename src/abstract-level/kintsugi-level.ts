@@ -220,8 +220,7 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
   _getSync(key: Bytes, options: PrivateReadOptions): Bytes | undefined {
     const reads = readsOf(options.snapshot) ?? this.store
     try {
-      const value = reads.getSync(key)
-      return value !== undefined && options.valueEncoding === 'utf8' ? value.toString() : value
+      return options.valueEncoding === 'utf8' ? reads.getTextSync(key) : reads.getSync(key)
     } catch (error) {
       throwLevelError(error)
     }
@@ -230,10 +229,8 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
   async _getMany(keys: Bytes[], options: PrivateReadOptions): Promise<(Bytes | undefined)[]> {
     const reads = readsOf(options.snapshot) ?? this.store
     try {
-      const values: (Bytes | undefined)[] = await reads.getMany(keys)
-      if (options.valueEncoding !== 'utf8') return values
-      for (let i = 0; i < values.length; i++) values[i] = values[i]?.toString()
-      return values
+      if (options.valueEncoding === 'utf8') return await reads.getManyTexts(keys)
+      return await reads.getMany(keys)
     } catch (error) {
       throwLevelError(error)
     }
@@ -424,13 +421,12 @@ function valuesOf(reads: Reads, scan: ScanOptions): Source<Item> {
 }
 
 async function load(
-  reads: Pick<Snapshot, 'get'>,
+  reads: Pick<Snapshot, 'get' | 'getText'>,
   key: Bytes,
   options: PrivateReadOptions
 ): Promise<Bytes | undefined> {
   try {
-    const value = await reads.get(key)
-    return options.valueEncoding === 'utf8' ? value?.toString() : value
+    return await (options.valueEncoding === 'utf8' ? reads.getText(key) : reads.get(key))
   } catch (error) {
     throwLevelError(error)
   }

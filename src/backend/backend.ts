@@ -2,7 +2,7 @@ import type { ByteRange } from '../batch/batch.js'
 import type { Clock } from '../base/clock.js'
 import type { Random } from '../base/random.js'
 import type { Checksum } from '../codec/checksum.js'
-import type { ResolvedOptions } from '../options.js'
+import type { Encoding, ResolvedOptions } from '../options.js'
 import type { CompactionFailure, CompactionSummary } from '../telemetry/telemetry.js'
 import type { Vfs } from '../vfs/vfs.js'
 
@@ -63,6 +63,9 @@ export interface Backend {
   /** Many point reads at once; faster than one by one. `null` where a value is not in memory. */
   tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[]
 
+  /** As `ReadView#texts`, of the current state. */
+  readonly texts?: TextReads | undefined
+
   /**
    * Makes everything applied so far durable, in the background, and resolves with the new
    * `durableSeq`. First it freezes its state, at once; then it awaits `syncLog(frozenSeq)`, which
@@ -120,8 +123,23 @@ export interface ReadView {
   tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[]
   /** Fills in the values that `tryGetMany` of these keys answered null for. */
   loadMany(keys: readonly Uint8Array[], values: (Buffer | undefined | null)[]): Promise<void>
+  /** Point reads of text, where the backend reads it faster than bytes. */
+  readonly texts?: TextReads | undefined
   cursor(options: CursorOptions): Cursor
   close(): void
+}
+
+/** Point reads with values as UTF-8 text; what is no UTF-8 comes out as `Buffer#toString` has it. */
+export interface TextReads {
+  /** As `ReadView#getSync`. */
+  getSync(key: Uint8Array): string | undefined
+  /** What `tryGet` answered null for; the key has to stay as it is until it settles. */
+  load(key: Uint8Array): Promise<string | undefined>
+  /** As `ReadView#loadMany`; values that are there stay as they are. */
+  loadMany(
+    keys: readonly Uint8Array[],
+    values: (Buffer | string | undefined | null)[]
+  ): Promise<void>
 }
 
 export interface CursorOptions {
@@ -130,6 +148,11 @@ export interface CursorOptions {
   /** What chunks have to carry; the other half stays empty. */
   readonly keys: boolean
   readonly values: boolean
+  /** Chunks may have `entries` in these encodings instead; both halves then are there. */
+  readonly ready?: {
+    readonly keyEncoding: Encoding
+    readonly valueEncoding: Encoding
+  }
 }
 
 /** Reads a range of a view in chunks: a loop over a chunk calls nothing and allocates little. */
@@ -154,12 +177,20 @@ export interface Cursor {
  */
 export interface EntryChunk {
   readonly count: number
+  /**
+   * Instead of bytes and bounds, where a cursor was asked for it and has them: entry i is
+   * `entries[firstBound + i]`, the caller's own.
+   */
+  readonly entries?: readonly ReadyEntry[] | undefined
   /** All of `memory`. */
   readonly bytes: Buffer
   readonly memory: ArrayBuffer
   readonly bounds: Uint32Array
   readonly firstBound: number
 }
+
+/** Key and value as an iterator hands them out. */
+export type ReadyEntry = [key: Buffer | string, value: Buffer | string]
 
 /** How thorough a check is; each level does what those before it do. */
 export const verifyLevels = ['basic', 'standard', 'comprehensive'] as const

@@ -1,4 +1,4 @@
-import type { EntryChunk } from '../backend/backend.js'
+import type { EntryChunk, ReadyEntry } from '../backend/backend.js'
 import { BufferView } from '../base/bytes.js'
 import type { Encoding } from '../options.js'
 
@@ -14,8 +14,10 @@ export interface Decoding {
 
 /** One entry of a chunk. */
 export function decodeEntry(chunk: EntryChunk, index: number, decoding: Decoding): unknown {
-  const at = chunk.firstBound + (index << 2)
   const { selection, keyEncoding, valueEncoding } = decoding
+  const { entries } = chunk
+  if (entries !== undefined) return select(entries[chunk.firstBound + index], selection)
+  const at = chunk.firstBound + (index << 2)
   if (selection === 'keys') return decode(chunk, at, keyEncoding)
   const value = decode(chunk, at + 2, valueEncoding)
   return selection === 'values' ? value : [decode(chunk, at, keyEncoding), value]
@@ -30,6 +32,13 @@ export function decodeEntries(
   items: unknown[]
 ): void {
   const { selection, keyEncoding, valueEncoding } = decoding
+  if (chunk.entries !== undefined) {
+    const { entries, firstBound } = chunk
+    for (let i = firstBound + start; i < firstBound + end; i++) {
+      items.push(select(entries[i], selection))
+    }
+    return
+  }
   const last = chunk.firstBound + (end << 2)
   let at = chunk.firstBound + (start << 2)
   if (selection === 'keys') {
@@ -52,13 +61,25 @@ export function endWithin(chunk: EntryChunk, start: number, end: number, maxByte
   return index
 }
 
-/** Bytes of the keys and values `[start, end)`. */
-export function bytesOf({ bounds, firstBound }: EntryChunk, start: number, end: number): number {
+/** Bytes of the keys and values `[start, end)`; of text that is there already, its characters. */
+export function bytesOf(chunk: EntryChunk, start: number, end: number): number {
+  const { entries, bounds, firstBound } = chunk
   let bytes = 0
+  if (entries !== undefined) {
+    for (let i = firstBound + start; i < firstBound + end; i++) {
+      bytes += entries[i][0].length + entries[i][1].length
+    }
+    return bytes
+  }
   for (let at = firstBound + (start << 2); at < firstBound + (end << 2); at += 2) {
     bytes += bounds[at + 1] - bounds[at]
   }
   return bytes
+}
+
+function select(entry: ReadyEntry, selection: Selection): unknown {
+  if (selection === 'entries') return entry
+  return selection === 'keys' ? entry[0] : entry[1]
 }
 
 function decode(chunk: EntryChunk, at: number, encoding: Encoding): Buffer | string {

@@ -98,7 +98,8 @@ export class StoreIterator<T> implements IterableIterator<T>, AsyncIterable<T>, 
       range: plan.range,
       reverse: plan.reverse,
       keys: plan.selection !== 'values',
-      values: plan.selection !== 'keys'
+      values: plan.selection !== 'keys',
+      ready: plan
     })
     open.add(this)
   }

@@ -16,7 +16,7 @@ import { OpenIterators } from './open-iterators.js'
 import { checkSignal } from './work.js'
 
 /** Point reads; a backend answers them for its current state, a view for its own. */
-export type PointReads = Pick<ReadView, 'getSync' | 'tryGet' | 'load' | 'tryGetMany'>
+export type PointReads = Pick<ReadView, 'getSync' | 'tryGet' | 'load' | 'tryGetMany' | 'texts'>
 
 /**
  * What can be read, from the store's current state or from a snapshot. `K` and `V` are what keys
@@ -40,11 +40,35 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
 
   /** The value of a key, or undefined. Waits for the disk where it is not in memory. */
   getSync(key: Bytes): V | undefined {
-    return this.#decode(this.reads().getSync(keyBytes(key)))
+    if (this.valueEncoding === 'utf8') return this.getTextSync(key) as V | undefined
+    return this.reads().getSync(keyBytes(key)) as V | undefined
+  }
+
+  /** As `getSync`, with the value as text whatever the encoding is. */
+  getTextSync(key: Bytes): string | undefined {
+    const reads = this.reads()
+    const { texts } = reads
+    if (texts !== undefined) return texts.getSync(keyBytes(key))
+    return reads.getSync(keyBytes(key))?.toString()
   }
 
   /** The value of a key, or undefined. Never blocks the event loop on the disk. */
   async get(key: Bytes): Promise<V | undefined> {
+    if (this.valueEncoding === 'utf8') return (await this.getText(key)) as V | undefined
+    return (await this.#getBytes(key)) as V | undefined
+  }
+
+  /** As `get`, with the value as text whatever the encoding is. */
+  async getText(key: Bytes): Promise<string | undefined> {
+    const reads = this.reads()
+    if (reads.texts === undefined) return (await this.#getBytes(key))?.toString()
+    const bytes = keyBytes(key)
+    const value = reads.tryGet(bytes)
+    if (value !== null) return value?.toString()
+    return reads.texts.load(Uint8Array.from(bytes))
+  }
+
+  async #getBytes(key: Bytes): Promise<Buffer | undefined> {
     let bytes = keyBytes(key)
     let value = this.reads().tryGet(bytes)
     // While this waits the caller may use the memory for another key.
@@ -53,7 +77,7 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
       value = await this.reads().load(bytes)
       if (value === null) value = this.reads().tryGet(bytes)
     }
-    return this.#decode(value)
+    return value
   }
 
   /**
@@ -88,18 +112,41 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
 
   /** The values of many keys, in their order. Never blocks the event loop on the disk. */
   async getMany(keys: readonly Bytes[]): Promise<(V | undefined)[]> {
-    // All values come from one state, however long loading takes.
+    if (this.valueEncoding === 'utf8') return (await this.getManyTexts(keys)) as (V | undefined)[]
+    return this.#getMany<Buffer>(keys, (view, own, values) =>
+      view.loadMany(own, values)
+    ) as Promise<(V | undefined)[]>
+  }
+
+  /** As `getMany`, with the values as text whatever the encoding is. */
+  async getManyTexts(keys: readonly Bytes[]): Promise<(string | undefined)[]> {
+    const values = await this.#getMany<Buffer | string>(keys, (view, own, found) =>
+      view.texts === undefined
+        ? view.loadMany(own, found as (Buffer | undefined | null)[])
+        : view.texts.loadMany(own, found)
+    )
+    for (let i = 0; i < values.length; i++) values[i] = values[i]?.toString()
+    return values as (string | undefined)[]
+  }
+
+  /** All values come from one state, however long loading takes. */
+  async #getMany<T>(
+    keys: readonly Bytes[],
+    load: (view: ReadView, keys: Uint8Array[], values: (T | undefined | null)[]) => Promise<void>
+  ): Promise<(T | undefined)[]> {
     const bytes = keyList(keys)
-    const values = this.reads().tryGetMany(bytes)
-    if (!values.includes(null)) return this.#decodeAll(values)
-    const own = bytes.map((key) => Uint8Array.from(key))
-    const view = this.openView()
-    try {
-      await view.loadMany(own, values)
-    } finally {
-      view.close()
+    const values = this.reads().tryGetMany(bytes) as (T | undefined | null)[]
+    if (values.includes(null)) {
+      const own = bytes.map((key) => Uint8Array.from(key))
+      const view = this.openView()
+      try {
+        await load(view, own, values)
+      } finally {
+        view.close()
+      }
     }
-    return this.#decodeAll(values)
+    // Nothing is null any more.
+    return values as (T | undefined)[]
   }
 
   /** Entries `[key, value]` of a range in key order, with `for … of` or `for await … of`. */

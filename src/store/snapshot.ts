@@ -79,6 +79,9 @@ class SharedView {
       tryGet: (key) => view.tryGet(key),
       load: (key) => view.load(key),
       tryGetMany: (keys) => view.tryGetMany(keys),
+      get texts() {
+        return view.texts
+      },
       loadMany: (keys, values) => view.loadMany(keys, values),
       cursor: (options) => view.cursor(options),
       close: () => this.close()

@@ -21,6 +21,7 @@ import type { LevelDb } from './level-db.js'
 import { LevelPersist } from './level-persist.js'
 import { LevelReader } from './level-reader.js'
 import { LevelSnapshots } from './level-snapshots.js'
+import { LevelTexts } from './level-texts.js'
 import { LevelView, type ViewOrigin } from './level-view.js'
 import { Overlay } from './overlay.js'
 import type { StateFile } from './state-file.js'
@@ -58,6 +59,7 @@ export class LevelBackend implements Backend {
   }
 
   readonly pressure: Pressure = 'none'
+  readonly texts: LevelTexts
   readonly persistBytes: number
   readonly holdBytes: number
   readonly #context: BackendContext
@@ -80,6 +82,7 @@ export class LevelBackend implements Backend {
     this.#appliedSeq = parts.state.state.durableSeq
     this.#overlay = new Overlay(memtableBytes, new KeyHash(context.storeId))
     this.#reader = new LevelReader(parts.db, parts.values, this.#damage)
+    this.texts = new LevelTexts(this.#reader, (key) => this.#overlay.get(key))
     this.#snapshots = new LevelSnapshots(parts.db)
     this.#persist = new LevelPersist(parts)
     this.#origin = {

@@ -1,12 +1,27 @@
 import type { ClassicLevel, Iterator as DatabaseIterator } from 'classic-level'
 import { KintsugiError } from '../../errors.js'
-import type { ResolvedOptions } from '../../options.js'
+import type { Encoding, ResolvedOptions } from '../../options.js'
 import { levelError, notOpen } from './level-error.js'
 
 /** Everything goes in and out as bytes. */
 type Database = ClassicLevel<Uint8Array, Buffer>
 export type LevelSnapshot = ReturnType<Database['snapshot']>
-export type LevelIterator = DatabaseIterator<Database, Uint8Array, Buffer>
+type Stored = Buffer | string
+export type LevelIterator = DatabaseIterator<Database, Stored, Stored>
+
+const asBytes = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
+const asText = { keyEncoding: 'buffer', valueEncoding: 'utf8' } as const
+
+interface PrivateGetOptions {
+  readonly keyEncoding: 'buffer'
+  readonly valueEncoding: Encoding
+  readonly snapshot?: LevelSnapshot
+}
+
+/** What implementations of `abstract-level` have behind `getSync`. */
+interface PrivateReads {
+  _getSync(key: Buffer, options: PrivateGetOptions): Buffer | string | undefined
+}
 
 /** One operation of a batch; the bytes are copied when the batch is handed over. */
 export type LevelOperation =
@@ -74,13 +89,12 @@ export class LevelDb {
   }
 
   getSync(key: Buffer, snapshot?: LevelSnapshot): Buffer | undefined {
-    this.#check()
-    try {
-      if (snapshot === undefined) return this.#database.getSync(key)
-      return this.#database.getSync(key, { snapshot })
-    } catch (error) {
-      throw levelError(error, this.path, 'get')
-    }
+    return this.#getSync(key, snapshot === undefined ? asBytes : { ...asBytes, snapshot }) as Buffer
+  }
+
+  /** What is no UTF-8 does not come out as it was. */
+  getTextSync(key: Buffer, snapshot?: LevelSnapshot): string | undefined {
+    return this.#getSync(key, snapshot === undefined ? asText : { ...asText, snapshot }) as string
   }
 
   /** The key has to stay as it is until it settles. */
@@ -97,8 +111,25 @@ export class LevelDb {
   async getMany(keys: Buffer[], snapshot?: LevelSnapshot): Promise<(Buffer | undefined)[]> {
     this.#check()
     try {
-      if (snapshot === undefined) return await this.#database.getMany(keys)
-      return await this.#database.getMany(keys, { snapshot })
+      return await this.#database.getMany(keys, { ...asBytes, snapshot })
+    } catch (error) {
+      throw levelError(error, this.path, 'get')
+    }
+  }
+
+  async getText(key: Buffer, snapshot?: LevelSnapshot): Promise<string | undefined> {
+    this.#check()
+    try {
+      return await this.#database.get<Buffer, string>(key, { ...asText, snapshot })
+    } catch (error) {
+      throw levelError(error, this.path, 'get')
+    }
+  }
+
+  async getManyTexts(keys: Buffer[], snapshot?: LevelSnapshot): Promise<(string | undefined)[]> {
+    this.#check()
+    try {
+      return await this.#database.getMany<Buffer, string>(keys, { ...asText, snapshot })
     } catch (error) {
       throw levelError(error, this.path, 'get')
     }
@@ -111,9 +142,21 @@ export class LevelDb {
   }
 
   /** Close it; errors of its methods are LevelDB's. */
-  iterator(range: LevelRange, reverse: boolean, snapshot: LevelSnapshot): LevelIterator {
+  iterator(
+    range: LevelRange,
+    reverse: boolean,
+    snapshot: LevelSnapshot,
+    encodings: { readonly keyEncoding: Encoding; readonly valueEncoding: Encoding }
+  ): LevelIterator {
     this.#check()
-    return this.#database.iterator({ ...range, reverse, snapshot, highWaterMarkBytes: batchBytes })
+    return this.#database.iterator<Stored, Stored>({
+      ...range,
+      // Their formats, of which the keys above are one.
+      ...encodings,
+      reverse,
+      snapshot,
+      highWaterMarkBytes: batchBytes
+    })
   }
 
   /** One batch, all or nothing. Without `sync` it may not survive a crash of the machine. */
@@ -169,6 +212,16 @@ export class LevelDb {
       await this.#database.close()
     } catch (error) {
       throw levelError(error, this.path, 'close')
+    }
+  }
+
+  /** Past the checks of arguments and status, which take as long as a good part of the read. */
+  #getSync(key: Buffer, options: PrivateGetOptions): Buffer | string | undefined {
+    this.#check()
+    try {
+      return (this.#database as unknown as PrivateReads)._getSync(key, options)
+    } catch (error) {
+      throw levelError(error, this.path, 'get')
     }
   }
 

@@ -1,4 +1,5 @@
 import type { DamageList } from '../../backend/damage-list.js'
+import { StoredValue } from './format.js'
 import type { LevelDb, LevelSnapshot } from './level-db.js'
 import { KeyScratch, storedKey } from './stored-key.js'
 import type { StoredValues } from './stored-value.js'
@@ -32,16 +33,48 @@ export class LevelReader {
     values: (Buffer | undefined | null)[],
     snapshot?: LevelSnapshot
   ): Promise<void> {
-    const wanted: Buffer[] = []
-    const places: number[] = []
-    for (let i = 0; i < keys.length; i++) {
-      if (values[i] !== null) continue
-      wanted.push(storedKey(keys[i]))
-      places.push(i)
-    }
-    if (wanted.length === 0) return
+    const places = missing(values)
+    if (places.length === 0) return
+    const wanted = places.map((place) => storedKey(keys[place]))
     const found = await this.db.getMany(wanted, snapshot)
     for (let i = 0; i < places.length; i++) values[places[i]] = this.#open(found[i], wanted[i])
+  }
+
+  /** The value as text, read as text where it is: that takes less than half as long. */
+  getTextSync(key: Uint8Array, snapshot?: LevelSnapshot): string | undefined {
+    const stored = this.#scratch.storedKey(key)
+    const text = this.db.getTextSync(stored, snapshot)
+    if (text === undefined) return undefined
+    if (this.values.provesText(text, stored)) return text.slice(StoredValue.value)
+    // Not text, or damaged: the bytes decide.
+    return this.getSync(key, snapshot)?.toString()
+  }
+
+  async getText(key: Uint8Array, snapshot?: LevelSnapshot): Promise<string | undefined> {
+    const stored = storedKey(key)
+    const text = await this.db.getText(stored, snapshot)
+    if (text === undefined) return undefined
+    if (this.values.provesText(text, stored)) return text.slice(StoredValue.value)
+    return (await this.get(key, snapshot))?.toString()
+  }
+
+  /** Fills in the values that are null, as text. */
+  async fillInTexts(
+    keys: readonly Uint8Array[],
+    values: (Buffer | string | undefined | null)[],
+    snapshot?: LevelSnapshot
+  ): Promise<void> {
+    const places = missing(values)
+    if (places.length === 0) return
+    const wanted = places.map((place) => storedKey(keys[place]))
+    const texts = await this.db.getManyTexts(wanted, snapshot)
+    for (let i = 0; i < places.length; i++) {
+      const text = texts[i]
+      const isText = text === undefined || this.values.provesText(text, wanted[i])
+      values[places[i]] = isText
+        ? text?.slice(StoredValue.value)
+        : (await this.get(keys[places[i]], snapshot))?.toString()
+    }
   }
 
   #open(stored: Buffer | undefined, key: Buffer): Buffer | undefined {
@@ -53,4 +86,10 @@ export class LevelReader {
       throw error
     }
   }
+}
+
+function missing(values: readonly unknown[]): number[] {
+  const places: number[] = []
+  for (let i = 0; i < values.length; i++) if (values[i] === null) places.push(i)
+  return places
 }

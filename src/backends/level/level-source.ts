@@ -1,15 +1,14 @@
 import { compareBytes } from '../../base/bytes.js'
-import type { KintsugiError } from '../../errors.js'
 import { EntryKind } from '../../memtable/entry.js'
 import type { KeySpan } from '../../memtable/key-span.js'
 import type { Lookup } from '../../memtable/lookup.js'
-import type { PageBytes } from '../../page/format.js'
 import type { SourceCursor } from '../../merging/source-cursor.js'
+import type { PageBytes } from '../../page/format.js'
 import { StoredValue } from './format.js'
-import type { LevelIterator, LevelRange, LevelSnapshot } from './level-db.js'
-import { levelError } from './level-error.js'
+import type { LevelSnapshot } from './level-db.js'
 import type { LevelReader } from './level-reader.js'
-import { storedKey, storedSpan } from './stored-key.js'
+import { LevelScan } from './level-scan.js'
+import { storedRange } from './stored-key.js'
 import { damagedValue } from './stored-value.js'
 
 /** Entries of the first batch, which may be all that is wanted. */
@@ -18,10 +17,7 @@ const batchEntries = 1000
 /** The entry of the first batch at which the next batch is asked for. */
 const askAheadAt = 16
 
-type Batch = readonly (readonly [Uint8Array, Buffer])[]
-
-/** What a request for a batch came to, so that nobody has to wait for it. */
-type Outcome = { readonly batch: Batch } | { readonly error: unknown }
+const asBytes = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
 
 /** Memory of one entry: the key at 0, the value behind it, both 4-byte aligned and padded. */
 class EntryMemory implements PageBytes {
@@ -38,10 +34,7 @@ class EntryMemory implements PageBytes {
   }
 }
 
-/**
- * What a LevelDB snapshot has of a span, as a source of a merging cursor. LevelDB reads in another
- * thread, batch by batch; the next batch is asked for while this one is used.
- */
+/** What a LevelDB snapshot has of a span, as a source of a merging cursor. */
 export class LevelSource implements SourceCursor {
   age = 0
   readonly key = new EntryMemory()
@@ -51,25 +44,18 @@ export class LevelSource implements SourceCursor {
   readonly maxUnorderedSeq = 0
 
   readonly #reader: LevelReader
-  readonly #snapshot: LevelSnapshot
   readonly #span: KeySpan
-  #iterator: LevelIterator | undefined
-  #batch: Batch = []
+  readonly #scan: LevelScan
   #index = 0
-  /** The batch that was asked for and has not been taken. */
-  #ahead: Promise<Outcome> | undefined
-  #hasEnded = false
-  #failure: KintsugiError | undefined
   /** What the seek under way looks for; undefined: none is. */
   #sought: { readonly key: Buffer | undefined; readonly reverse: boolean } | undefined
   /** The batch begins at what was sought. */
   #isSeekDone = false
-  #isClosed = false
 
   constructor(reader: LevelReader, snapshot: LevelSnapshot, span: KeySpan) {
     this.#reader = reader
-    this.#snapshot = snapshot
     this.#span = span
+    this.#scan = new LevelScan(reader.db, snapshot)
   }
 
   seek(key: Uint8Array | undefined, reverse: boolean): boolean | null {
@@ -84,12 +70,13 @@ export class LevelSource implements SourceCursor {
   }
 
   next(): boolean | null {
-    this.#index++
-    if (this.#index < this.#batch.length) return this.#stand()
-    if (this.#hasEnded) return false
-    // Again from here once it is loaded.
-    this.#index--
-    return null
+    const { batch } = this.#scan
+    if (this.#index + 1 < batch.length) {
+      this.#index++
+      return this.#stand()
+    }
+    // After an empty batch there is nothing more.
+    return batch.length === 0 ? false : null
   }
 
   skip(): void {
@@ -98,7 +85,7 @@ export class LevelSource implements SourceCursor {
 
   /** The value is read in any case: its checksum is what vouches for the key. */
   resolve(_maxSeq: number, lookup: Lookup): boolean {
-    const [key, stored] = this.#batch[this.#index]
+    const [key, stored] = this.#scan.batch[this.#index] as [Buffer, Buffer]
     const { values, db } = this.#reader
     if (!values.proves(stored, key)) throw damagedValue(key, db.path)
     const valueStart = (this.keyEnd + 3) & ~3
@@ -114,38 +101,31 @@ export class LevelSource implements SourceCursor {
   }
 
   async load(): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure
     const sought = this.#sought
-    if (sought !== undefined && !this.#isSeekDone) {
-      this.#begin(sought.key, sought.reverse)
-      const outcome = await this.#request(firstBatchEntries)
-      // Another seek may have come meanwhile.
-      if (this.#sought !== sought || this.#isClosed) return
-      this.#take(outcome)
-      this.#isSeekDone = true
+    if (sought === undefined || this.#isSeekDone) {
+      if (!(await this.#scan.load(batchEntries))) return
+      // Whoever has come so far will want the rest as well.
+      if (this.#scan.batch.length > 0) this.#scan.askAhead(batchEntries)
+      this.#index = -1
       return
     }
-    this.#ahead ??= this.#request(batchEntries)
-    const ahead = this.#ahead
-    const outcome = await ahead
-    if (this.#ahead !== ahead || this.#isClosed) return
-    this.#ahead = undefined
-    this.#take(outcome)
-    if (!this.#hasEnded) this.#ahead = this.#request(batchEntries)
-    this.#index = -1
+    const range = storedRange(this.#span, sought.key, sought.reverse)
+    this.#scan.begin(range, sought.reverse, asBytes)
+    if (!(await this.#scan.load(firstBatchEntries)) || this.#sought !== sought) return
+    this.#index = 0
+    this.#isSeekDone = true
   }
 
   close(): void {
-    this.#isClosed = true
-    this.#closeIterator()
+    this.#scan.close()
   }
 
   /** Takes the key at the index; false where there is none. */
   #stand(): boolean {
-    if (this.#index >= this.#batch.length) return false
-    // Whoever goes on so far will want the rest as well.
-    if (this.#index === askAheadAt) this.#ahead ??= this.#request(batchEntries)
-    const [stored] = this.#batch[this.#index]
+    const { batch } = this.#scan
+    if (this.#index >= batch.length) return false
+    if (this.#index === askAheadAt) this.#scan.askAhead(batchEntries)
+    const stored = batch[this.#index][0] as Buffer
     const length = stored.length - 1
     const { key } = this
     key.reserve(length + 4)
@@ -161,44 +141,5 @@ export class LevelSource implements SourceCursor {
     if (sought.reverse !== reverse) return false
     if (key === undefined || sought.key === undefined) return key === sought.key
     return compareBytes(key, sought.key) === 0
-  }
-
-  /** A new iterator: seeking with the old one would read from the disk in this thread. */
-  #begin(key: Buffer | undefined, reverse: boolean): void {
-    this.#closeIterator()
-    this.#hasEnded = false
-    const { gte, lt } = storedSpan(this.#span)
-    let range: LevelRange = { gte, lt }
-    if (key !== undefined) {
-      const from = storedKey(key)
-      range = reverse ? { gte, lte: from } : { gte: from, lt }
-    }
-    this.#iterator = this.#reader.db.iterator(range, reverse, this.#snapshot)
-  }
-
-  #request(size: number): Promise<Outcome> {
-    return this.#iterator!.nextv(size).then(
-      (batch) => ({ batch }),
-      (error: unknown) => ({ error })
-    )
-  }
-
-  #take(outcome: Outcome): void {
-    if ('error' in outcome) {
-      // LevelDB's iterator would go on as if it had come to the end.
-      this.#failure = levelError(outcome.error, this.#reader.db.path, 'iterate')
-      throw this.#failure
-    }
-    this.#batch = outcome.batch
-    this.#index = 0
-    this.#hasEnded = outcome.batch.length === 0
-  }
-
-  /** Closing waits for a batch under way, and cannot fail otherwise. */
-  #closeIterator(): void {
-    this.#batch = []
-    this.#ahead = undefined
-    this.#iterator?.close().catch(() => undefined)
-    this.#iterator = undefined
   }
 }

@@ -13,7 +13,9 @@ import {
 import type { SourceCursor } from '../../merging/source-cursor.js'
 import type { LevelReader } from './level-reader.js'
 import type { LevelSnapshots, SharedSnapshot } from './level-snapshots.js'
+import { LevelCursor, neverWaits } from './level-cursor.js'
 import { LevelSource } from './level-source.js'
+import { LevelTexts } from './level-texts.js'
 import type { Overlay } from './overlay.js'
 
 /** What views read from. */
@@ -23,10 +25,6 @@ export interface ViewOrigin {
   readonly snapshots: LevelSnapshots
   readonly chunks: ChunkWriter
 }
-
-const neverWaits =
-  "cursors of the backend 'level' cannot wait for the disk, because LevelDB reads ranges in another " +
-  'thread; iterate with `for await`'
 
 /**
  * A state of the store: the memtables of when it was opened up to its sequence number, in front of a
@@ -39,6 +37,7 @@ export class LevelView implements ReadView {
   readonly #memtables: readonly Memtable[]
   readonly #shared: SharedSnapshot
   #isOpen = true
+  #texts: LevelTexts | undefined
 
   constructor(origin: ViewOrigin, seq: number) {
     this.#shared = origin.snapshots.take()
@@ -69,8 +68,20 @@ export class LevelView implements ReadView {
     return this.#origin.reader.fillIn(keys, values, this.#shared.snapshot)
   }
 
+  get texts(): LevelTexts {
+    const { reader } = this.#origin
+    return (this.#texts ??= new LevelTexts(
+      reader,
+      (key) => this.tryGet(key),
+      this.#shared.snapshot
+    ))
+  }
+
   cursor(options: CursorOptions): Cursor {
     const { chunks, reader } = this.#origin
+    if (options.ready !== undefined && this.#memtables.length === 0) {
+      return new LevelCursor(reader, this.#shared.snapshot, options, options.ready)
+    }
     const sources = new ViewSources(this.#memtables, reader, this.#shared)
     return new MergingCursor(sources, this.seq, chunks, options)
   }

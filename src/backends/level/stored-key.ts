@@ -42,3 +42,15 @@ export class KeyScratch {
     return stored
   }
 }
+
+/** Stored keys of a span from a key on, itself included, in a direction; undefined: from its end. */
+export function storedRange(
+  span: KeySpan,
+  from: Uint8Array | undefined,
+  reverse: boolean
+): { gte: Buffer; lt?: Buffer; lte?: Buffer } {
+  const whole = storedSpan(span)
+  if (from === undefined) return whole
+  const key = storedKey(from)
+  return reverse ? { gte: whole.gte, lte: key } : { gte: key, lt: whole.lt }
+}

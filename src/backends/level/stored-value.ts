@@ -4,6 +4,7 @@ import { KintsugiError } from '../../errors.js'
 import { KeyHash } from '../../memtable/key-hash.js'
 import { successor } from '../../memtable/key-span.js'
 import { KeySpace, seqBytes, StoredValue } from './format.js'
+import { TextScratch } from './text-scratch.js'
 
 /**
  * Makes and checks what LevelDB has as values: a checksum over key, sequence number and value, the
@@ -12,6 +13,7 @@ import { KeySpace, seqBytes, StoredValue } from './format.js'
 export class StoredValues {
   readonly #checksum: Checksum
   readonly #hash: KeyHash
+  readonly #text = new TextScratch()
 
   constructor(storeId: Uint8Array, checksum: Checksum) {
     this.#checksum = checksum
@@ -21,17 +23,34 @@ export class StoredValues {
   /** Completes `stored`, which has the value behind room for the header. */
   seal(stored: Buffer, key: Uint8Array, seq: number): void {
     writeSeq(stored, seq)
-    this.#sum(stored, key)
+    this.#hash.hash(key, 0, key.length)
+    this.#sum(stored)
     writeWord(stored, StoredValue.sumLow, this.#checksum.low)
     writeWord(stored, StoredValue.sumHigh, this.#checksum.high)
   }
 
   /** Whether these bytes were stored under the stored key; they are the caller's own. */
   proves(stored: Buffer, key: Uint8Array): boolean {
+    this.#hash.hash(key, 0, key.length)
+    return this.#isWhole(stored)
+  }
+
+  /**
+   * The same of a stored value that was read as text. False also where bytes that are no text became
+   * it: then the bytes have to be read.
+   */
+  provesText(stored: string, key: string | Buffer): boolean {
+    const keyBytes = typeof key === 'string' ? this.#text.encode(key) : key
+    this.#hash.hash(keyBytes, 0, keyBytes.length)
+    return this.#isWhole(this.#text.encode(stored))
+  }
+
+  /** `#hash` holds the key's. */
+  #isWhole(stored: Buffer): boolean {
     if (stored.length < StoredValue.value || !isHeader(stored)) return false
     const low = readWord(stored, StoredValue.sumLow)
     const high = readWord(stored, StoredValue.sumHigh)
-    this.#sum(stored, key)
+    this.#sum(stored)
     // As they were, so that they can be checked again.
     writeWord(stored, StoredValue.sumLow, low)
     writeWord(stored, StoredValue.sumHigh, high)
@@ -51,9 +70,8 @@ export class StoredValues {
   }
 
   /** Of the header and the value, the place of the sum itself being zero. */
-  #sum(stored: Buffer, key: Uint8Array): void {
+  #sum(stored: Buffer): void {
     for (let i = 0; i < StoredValue.seq; i++) stored[i] = 0
-    this.#hash.hash(key, 0, key.length)
     this.#checksum.hash(stored, this.#hash.low >>> 0, this.#hash.high >>> 0)
   }
 }

@@ -1,0 +1,35 @@
+import type { TextReads } from '../../backend/backend.js'
+import type { LevelSnapshot } from './level-db.js'
+import type { LevelReader } from './level-reader.js'
+
+/** What stands in front of LevelDB: null where LevelDB decides. */
+type InMemory = (key: Uint8Array) => Buffer | undefined | null
+
+/** Point reads as text, of the current state or of a view's. */
+export class LevelTexts implements TextReads {
+  readonly #reader: LevelReader
+  readonly #inMemory: InMemory
+  readonly #snapshot: LevelSnapshot | undefined
+
+  constructor(reader: LevelReader, inMemory: InMemory, snapshot?: LevelSnapshot) {
+    this.#reader = reader
+    this.#inMemory = inMemory
+    this.#snapshot = snapshot
+  }
+
+  getSync(key: Uint8Array): string | undefined {
+    const value = this.#inMemory(key)
+    return value === null ? this.#reader.getTextSync(key, this.#snapshot) : value?.toString()
+  }
+
+  load(key: Uint8Array): Promise<string | undefined> {
+    return this.#reader.getText(key, this.#snapshot)
+  }
+
+  loadMany(
+    keys: readonly Uint8Array[],
+    values: (Buffer | string | undefined | null)[]
+  ): Promise<void> {
+    return this.#reader.fillInTexts(keys, values, this.#snapshot)
+  }
+}
