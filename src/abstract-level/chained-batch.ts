@@ -24,19 +24,19 @@ export class ChainedBatch<TDatabase, KDefault, VDefault> extends AbstractChained
     return options === undefined ? super.write() : super.write(options)
   }
 
-  _put(key: string | Uint8Array, value: string | Uint8Array): void {
+  protected _put(key: string | Uint8Array, value: string | Uint8Array): void {
     this.#operations.push({ type: 'put', key: kept(key), value: kept(value) })
   }
 
-  _del(key: string | Uint8Array): void {
+  protected _del(key: string | Uint8Array): void {
     this.#operations.push({ type: 'del', key: kept(key) })
   }
 
-  _clear(): void {
+  protected _clear(): void {
     this.#operations = []
   }
 
-  async _write(options: ChainedBatchWriteOptions): Promise<void> {
+  protected async _write(options: ChainedBatchWriteOptions): Promise<void> {
     try {
       await this.#store.batch(this.#operations, writeOptionsOf(options))
     } catch (error) {
@@ -44,7 +44,7 @@ export class ChainedBatch<TDatabase, KDefault, VDefault> extends AbstractChained
     }
   }
 
-  _close(): void {
+  protected _close(): void {
     this.#operations = []
   }
 }

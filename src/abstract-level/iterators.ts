@@ -141,23 +141,23 @@ export class EntryIterator<TDatabase, K, V> extends AbstractIterator<TDatabase, 
     return this.#feed.cached
   }
 
-  _next(): unknown {
+  protected _next(): unknown {
     return this.#feed.next(this.limit - this.count)
   }
 
-  _nextv(size: number): unknown {
+  protected _nextv(size: number): unknown {
     return this.#feed.nextv(size)
   }
 
-  _all(): unknown {
+  protected _all(): unknown {
     return this.#feed.all(this.limit - this.count)
   }
 
-  _seek(key: string | Uint8Array): void {
+  protected _seek(key: string | Uint8Array): void {
     this.#feed.seek(key)
   }
 
-  _close(): void {
+  protected _close(): void {
     this.#feed.close()
   }
 }
@@ -176,23 +176,23 @@ export class KeyIterator<TDatabase, K> extends AbstractKeyIterator<TDatabase, K>
     return this.#feed.cached
   }
 
-  _next(): unknown {
+  protected _next(): unknown {
     return this.#feed.next(this.limit - this.count)
   }
 
-  _nextv(size: number): unknown {
+  protected _nextv(size: number): unknown {
     return this.#feed.nextv(size)
   }
 
-  _all(): unknown {
+  protected _all(): unknown {
     return this.#feed.all(this.limit - this.count)
   }
 
-  _seek(key: string | Uint8Array): void {
+  protected _seek(key: string | Uint8Array): void {
     this.#feed.seek(key)
   }
 
-  _close(): void {
+  protected _close(): void {
     this.#feed.close()
   }
 }
@@ -211,23 +211,23 @@ export class ValueIterator<TDatabase, K, V> extends AbstractValueIterator<TDatab
     return this.#feed.cached
   }
 
-  _next(): unknown {
+  protected _next(): unknown {
     return this.#feed.next(this.limit - this.count)
   }
 
-  _nextv(size: number): unknown {
+  protected _nextv(size: number): unknown {
     return this.#feed.nextv(size)
   }
 
-  _all(): unknown {
+  protected _all(): unknown {
     return this.#feed.all(this.limit - this.count)
   }
 
-  _seek(key: string | Uint8Array): void {
+  protected _seek(key: string | Uint8Array): void {
     this.#feed.seek(key)
   }
 
-  _close(): void {
+  protected _close(): void {
     this.#feed.close()
   }
 }

@@ -189,7 +189,7 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     return this.#opened
   }
 
-  async _open(options: OpenOptions): Promise<void> {
+  protected async _open(options: OpenOptions): Promise<void> {
     try {
       this.#opened = await openStore(openRequestOf(this.#location, options))
     } catch (error) {
@@ -197,7 +197,7 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     }
   }
 
-  async _close(): Promise<void> {
+  protected async _close(): Promise<void> {
     try {
       await this.store.close()
       this.#opened = undefined
@@ -206,7 +206,7 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     }
   }
 
-  _get(key: Bytes, options: PrivateReadOptions): unknown {
+  protected _get(key: Bytes, options: PrivateReadOptions): unknown {
     const reads = readsOf(options.snapshot) ?? this.store
     try {
       const value = reads.tryGet(key)
@@ -217,7 +217,7 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     }
   }
 
-  _getSync(key: Bytes, options: PrivateReadOptions): Bytes | undefined {
+  protected _getSync(key: Bytes, options: PrivateReadOptions): Bytes | undefined {
     const reads = readsOf(options.snapshot) ?? this.store
     try {
       return options.valueEncoding === 'utf8' ? reads.getTextSync(key) : reads.getSync(key)
@@ -226,7 +226,10 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     }
   }
 
-  async _getMany(keys: Bytes[], options: PrivateReadOptions): Promise<(Bytes | undefined)[]> {
+  protected async _getMany(
+    keys: Bytes[],
+    options: PrivateReadOptions
+  ): Promise<(Bytes | undefined)[]> {
     const reads = readsOf(options.snapshot) ?? this.store
     try {
       if (options.valueEncoding === 'utf8') return await reads.getManyTexts(keys)
@@ -236,7 +239,7 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     }
   }
 
-  async _has(key: Bytes, options: PrivateReadOptions): Promise<boolean> {
+  protected async _has(key: Bytes, options: PrivateReadOptions): Promise<boolean> {
     const reads = readsOf(options.snapshot) ?? this.store
     try {
       return await reads.has(key)
@@ -245,7 +248,7 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     }
   }
 
-  async _hasMany(keys: Bytes[], options: PrivateReadOptions): Promise<boolean[]> {
+  protected async _hasMany(keys: Bytes[], options: PrivateReadOptions): Promise<boolean[]> {
     const reads = readsOf(options.snapshot) ?? this.store
     try {
       return (await reads.getMany(keys)).map((value) => value !== undefined)
@@ -254,7 +257,7 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     }
   }
 
-  async _put(key: Bytes, value: Bytes, options: WriteOptions): Promise<void> {
+  protected async _put(key: Bytes, value: Bytes, options: WriteOptions): Promise<void> {
     try {
       await this.store.put(key, value, writeOptionsOf(options))
     } catch (error) {
@@ -262,7 +265,7 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     }
   }
 
-  async _del(key: Bytes, options: WriteOptions): Promise<void> {
+  protected async _del(key: Bytes, options: WriteOptions): Promise<void> {
     try {
       await this.store.del(key, writeOptionsOf(options))
     } catch (error) {
@@ -270,7 +273,7 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     }
   }
 
-  async _batch(operations: Operation[], options: WriteOptions): Promise<void> {
+  protected async _batch(operations: Operation[], options: WriteOptions): Promise<void> {
     try {
       await this.store.batch(operations, writeOptionsOf(options))
     } catch (error) {
@@ -278,7 +281,7 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     }
   }
 
-  async _clear(options: PrivateRangeOptions & WriteOptions): Promise<void> {
+  protected async _clear(options: PrivateRangeOptions & WriteOptions): Promise<void> {
     const { limit, reverse } = options
     const range = rangeOf(options)
     const writeOptions = writeOptionsOf(options)
@@ -291,23 +294,23 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     }
   }
 
-  _chainedBatch(): ChainedBatch<this, KDefault, VDefault> {
+  protected _chainedBatch(): ChainedBatch<this, KDefault, VDefault> {
     return new ChainedBatch<this, KDefault, VDefault>(this, this.store)
   }
 
-  _iterator(options: PrivateRangeOptions): unknown {
+  protected _iterator(options: PrivateRangeOptions): unknown {
     return new EntryIterator(this, options, this.#read(entriesOf, options))
   }
 
-  _keys(options: PrivateRangeOptions): unknown {
+  protected _keys(options: PrivateRangeOptions): unknown {
     return new KeyIterator(this, options, this.#read(keysOf, options))
   }
 
-  _values(options: PrivateRangeOptions): unknown {
+  protected _values(options: PrivateRangeOptions): unknown {
     return new ValueIterator(this, options, this.#read(valuesOf, options))
   }
 
-  _snapshot(options: object): KintsugiSnapshot {
+  protected _snapshot(options: object): KintsugiSnapshot {
     return new KintsugiSnapshot(options, this.store.snapshot())
   }
 

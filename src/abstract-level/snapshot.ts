@@ -12,7 +12,7 @@ export class KintsugiSnapshot extends AbstractSnapshot {
     this.reads = reads
   }
 
-  _close(): void {
+  protected _close(): void {
     this.reads.close()
   }
 }
