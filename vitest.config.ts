@@ -27,12 +27,9 @@ const exceptions: Record<(typeof backends)[number], readonly string[]> = {
     'test/contract/store.test.ts',
     'test/crash/**',
     'test/damage/**',
-    'test/golden/**',
     'test/model/**',
     'test/recovery/**',
-    'test/store/**',
-    'test/cli/**',
-    'test/process/**'
+    'test/store/**'
   ]
 }
 

@@ -99,7 +99,7 @@ export async function checkPrefix(store, rows, acknowledged, batchRows) {
   }
   try {
     const held = new Map()
-    for (const [key, value] of db.entries()) held.set(key.toString('latin1'), value)
+    for await (const [key, value] of db.entries()) held.set(key.toString('latin1'), value)
     const count = held.size
     if (count < acknowledged) throw new Error(`${acknowledged} rows acknowledged, ${count} there`)
     if (count % batchRows !== 0 && count !== rows.length) {

@@ -1,6 +1,6 @@
 // abstract-level's own suite on `Level` of the package `level`; argument `sublevel`: on one of its
 // sublevels instead.
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,15 +11,26 @@ const { Level } = require('level')
 const suite = require('abstract-level/test')
 const onSublevel = process.argv[2] === 'sublevel'
 
-const test = collectTape()
+/** Some are made long before their test runs; those before are done with, and hold space on the disk. */
+const keptDatabases = 500
+const databases = []
+
+function makeLevel(options) {
+  const directory = mkdtempSync(join(tmpdir(), 'level-'))
+  const db = new Level(directory, options)
+  databases.push({ db, directory })
+  if (databases.length > keptDatabases) {
+    const done = databases.shift()
+    const remove = () => rmSync(done.directory, { recursive: true, force: true })
+    // What a test listened for has long been heard.
+    done.db.removeAllListeners()
+    done.db.close().then(remove, remove)
+  }
+  return db
+}
+
 suite({
-  test,
-  factory(options) {
-    const directory = mkdtempSync(join(tmpdir(), 'level-'))
-    if (!onSublevel) return new Level(directory, options)
-    // The options are meant for the database under test.
-    const { keyEncoding, valueEncoding, ...rest } = options ?? {}
-    return new Level(directory).sublevel('a', { ...rest, keyEncoding, valueEncoding })
-  },
+  test: collectTape(),
+  factory: (options) => (onSublevel ? makeLevel().sublevel('a', options) : makeLevel(options)),
   internals: {}
 })

@@ -136,7 +136,7 @@ const cases: readonly Case[] = [
       const count = Math.min(20_000, keys)
       for (let i = 0; i < count; i++) {
         let found = 0
-        for (const _ of store.entries({ gte: keyAt(random.below(keys)), limit: 10 })) found++
+        for await (const _ of store.entries({ gte: keyAt(random.below(keys)), limit: 10 })) found++
         check(found > 0, 'nothing from a key that is there')
       }
       return { count }
@@ -144,9 +144,9 @@ const cases: readonly Case[] = [
   }
 ]
 
-function scan(store: Store, keys: number, reverse: boolean): { count: number } {
+async function scan(store: Store, keys: number, reverse: boolean): Promise<{ count: number }> {
   let count = 0
-  for (const _ of store.entries({ reverse })) count++
+  for await (const _ of store.entries({ reverse })) count++
   check(count === keys, `${count} of ${keys} entries`)
   return { count }
 }

@@ -14,6 +14,8 @@ const stores = useStores()
 /** Without the addon there is no lock that ends with its process (rule S5). */
 const locks = loadNativeBinding() !== undefined
 const writerScript = fileURLToPath(new URL('writer.mjs', import.meta.url))
+/** LevelDB's threads cannot be stopped at a chosen operation, so they are stopped more often. */
+const kills = testedBackend === 'level' ? 20 : 8
 const children: ChildProcess[] = []
 const mounts: string[] = []
 
@@ -60,7 +62,7 @@ async function expectCommits(path: string, atLeast: number): Promise<number> {
     const count = Number(store.getSync('count')?.toString() ?? '0')
     expect(count).toBeGreaterThanOrEqual(atLeast)
     let i = 0
-    for (const [key, value] of store.entries({ gte: 'key' })) {
+    for await (const [key, value] of store.entries({ gte: 'key' })) {
       i++
       expect(key.toString()).toBe(`key${String(i).padStart(8, '0')}`)
       expect(value.equals(Buffer.alloc(50 + (i % 40) * 50, `${i};`))).toBe(true)
@@ -80,14 +82,14 @@ describe.runIf(locks)('a process that is killed while it writes', () => {
       const path = `${stores.directory()}/store`
       const random = new SeededRandom(mode === 'sync' ? 1 : 2)
       let commits = 0
-      for (let round = 0; round < 8; round++) {
+      for (let round = 0; round < kills; round++) {
         const { child, opened, done } = await writer(path, mode, 'forever')
         expect(opened).toMatch(/^open \d+ /)
         await new Promise((resolve) => setTimeout(resolve, 30 + random.below(250)))
         await killed(child)
         commits = await expectCommits(path, Math.max(done(), commits))
       }
-      console.log(`killed 8 times with durability ${mode}: ${commits} commits`)
+      console.log(`killed ${kills} times with durability ${mode}: ${commits} commits`)
       expect(commits).toBeGreaterThan(20)
     },
     120_000
@@ -201,7 +203,7 @@ describe('a full file system', () => {
       memtableBytes: 262_144,
       cacheBytes: 1024 * 1024
     } as const
-    const store = await open(path, options)
+    let store = await open(path, options)
     const value = new SeededRandom(4).fill(Buffer.alloc(20_000))
     let count = 0
     let code: string | undefined
@@ -211,12 +213,19 @@ describe('a full file system', () => {
         (error: { code: string }) => (code = error.code)
       )
     }
-    expect(code).toBe('KINTSUGI_DISK_FULL')
+    // LevelDB is not believed any more after a write of it failed (rule F6).
+    const isLost = code === 'KINTSUGI_READ_ONLY' && testedBackend === 'level'
+    if (!isLost) expect(code).toBe('KINTSUGI_DISK_FULL')
     expect(count).toBeGreaterThan(20)
     for (let i = 0; i < count; i++) expect(store.getSync(`key${i}`)?.equals(value)).toBe(true)
     expect(store.getSync(`key${count}`)).toBeUndefined()
     fs.rmSync(ballast)
     let resumed = false
+    if (isLost) {
+      expect(await failureCode(() => store.put('after', '1'))).toBe('KINTSUGI_READ_ONLY')
+      await store.close().catch(() => undefined)
+      store = await open(path, options)
+    }
     for (let attempt = 0; attempt < 50 && !resumed; attempt++) {
       resumed = await store.put('after', '1').then(
         () => true,

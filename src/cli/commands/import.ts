@@ -14,6 +14,7 @@ import { Importer, type ImportTarget } from '../importer.js'
 import { formatDuration, formatNumber, plural, table } from '../output.js'
 import { RecordSplitter, type LineEnding, type RawRecord } from '../record-splitter.js'
 import type { Host, Session } from '../session.js'
+import type { Store } from '../../store/store.js'
 import { withStore } from '../store-access.js'
 
 /** What an import found out about the file beside its rows. */
@@ -57,7 +58,7 @@ Where a key occurs twice in the file, the later row wins; how many rows that cos
       const openOptions = { createIfMissing: create, durability, ...(backend && { backend }) }
       try {
         await withStore(session, path, openOptions, async (store) => {
-          const targetWasEmpty = store.keys({ limit: 1 }).next().done === true
+          const targetWasEmpty = await isEmpty(store)
           const target: ImportTarget = {
             get: (key) => store.getSync(key),
             write: (rows) =>
@@ -258,4 +259,10 @@ function exportHint({ path, options, facts }: ImportReport): string {
 
 function shellQuote(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`
+}
+
+/** Asks without waiting for the disk: not every backend's cursors can. */
+async function isEmpty(store: Store): Promise<boolean> {
+  for await (const _ of store.keys({ limit: 1 })) return false
+  return true
 }
