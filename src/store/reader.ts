@@ -65,14 +65,14 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
     const bytes = keyBytes(key)
     const value = reads.tryGet(bytes)
     if (value !== null) return value?.toString()
-    return reads.texts.load(Uint8Array.from(bytes))
+    return reads.texts.load(ownKey(key, bytes))
   }
 
   async #getBytes(key: Bytes): Promise<Buffer | undefined> {
     let bytes = keyBytes(key)
     let value = this.reads().tryGet(bytes)
     // While this waits the caller may use the memory for another key.
-    if (value === null) bytes = Uint8Array.from(bytes)
+    if (value === null) bytes = ownKey(key, bytes)
     while (value === null) {
       value = await this.reads().load(bytes)
       if (value === null) value = this.reads().tryGet(bytes)
@@ -137,7 +137,8 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
     const bytes = keyList(keys)
     const values = this.reads().tryGetMany(bytes) as (T | undefined | null)[]
     if (values.includes(null)) {
-      const own = bytes.map((key) => Uint8Array.from(key))
+      // While it waits the caller may use the memory for other keys.
+      const own = bytes.map((key, i) => ownKey(keys[i], key))
       const view = this.openView()
       try {
         await load(view, own, values)
@@ -202,6 +203,11 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
     if (this.valueEncoding === 'buffer') return values as (V | undefined)[]
     return values.map((value) => this.#decode(value ?? undefined))
   }
+}
+
+/** The bytes of a key where nobody changes them; those of a string were made for it. */
+function ownKey(key: Bytes, bytes: Uint8Array): Uint8Array {
+  return typeof key === 'string' ? bytes : Uint8Array.from(bytes)
 }
 
 function keyList(keys: readonly Bytes[]): Uint8Array[] {

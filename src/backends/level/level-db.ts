@@ -18,8 +18,9 @@ interface PrivateGetOptions {
   readonly snapshot?: LevelSnapshot
 }
 
-/** What implementations of `abstract-level` have behind `getSync`. */
+/** What implementations of `abstract-level` have behind `getSync` and `get`. */
 interface PrivateReads {
+  _get(key: Buffer, options: PrivateGetOptions): Promise<Buffer | string | undefined>
   _getSync(key: Buffer, options: PrivateGetOptions): Buffer | string | undefined
 }
 
@@ -99,28 +100,17 @@ export class LevelDb {
 
   /** The key has to stay as it is until it settles. */
   async get(key: Buffer, snapshot?: LevelSnapshot): Promise<Buffer | undefined> {
-    this.#check()
-    try {
-      if (snapshot === undefined) return await this.#database.get(key)
-      return await this.#database.get(key, { snapshot })
-    } catch (error) {
-      throw levelError(error, this.path, 'get')
-    }
+    return (await this.#get(key, asBytes, snapshot)) as Buffer | undefined
+  }
+
+  async getText(key: Buffer, snapshot?: LevelSnapshot): Promise<string | undefined> {
+    return (await this.#get(key, asText, snapshot)) as string | undefined
   }
 
   async getMany(keys: Buffer[], snapshot?: LevelSnapshot): Promise<(Buffer | undefined)[]> {
     this.#check()
     try {
       return await this.#database.getMany(keys, { ...asBytes, snapshot })
-    } catch (error) {
-      throw levelError(error, this.path, 'get')
-    }
-  }
-
-  async getText(key: Buffer, snapshot?: LevelSnapshot): Promise<string | undefined> {
-    this.#check()
-    try {
-      return await this.#database.get<Buffer, string>(key, { ...asText, snapshot })
     } catch (error) {
       throw levelError(error, this.path, 'get')
     }
@@ -220,6 +210,23 @@ export class LevelDb {
     this.#check()
     try {
       return (this.#database as unknown as PrivateReads)._getSync(key, options)
+    } catch (error) {
+      throw levelError(error, this.path, 'get')
+    }
+  }
+
+  /** Closing waits for it; with a snapshot the public form keeps that from being closed. */
+  async #get(
+    key: Buffer,
+    options: PrivateGetOptions,
+    snapshot: LevelSnapshot | undefined
+  ): Promise<Buffer | string | undefined> {
+    this.#check()
+    try {
+      if (snapshot !== undefined) {
+        return await this.#database.get<Buffer, Buffer | string>(key, { ...options, snapshot })
+      }
+      return await (this.#database as unknown as PrivateReads)._get(key, options)
     } catch (error) {
       throw levelError(error, this.path, 'get')
     }
