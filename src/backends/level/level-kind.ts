@@ -96,7 +96,9 @@ async function checkFiles({ vfs }: BackendContext, path: string, state: StateFil
   const damage = findings.find(({ severity }) => severity === 'error')
   if (damage === undefined) return
   const { message, offset, lowKey, highKey } = damage
-  throw new KintsugiError('KINTSUGI_CORRUPTION', message, {
+  const others = findings.filter(({ severity }) => severity === 'error').length - 1
+  const more = others === 0 ? '' : ` (and ${others} more like this)`
+  throw new KintsugiError('KINTSUGI_CORRUPTION', `${message}${more}`, {
     path: damage.path,
     ...(offset !== undefined && { offset }),
     ...(lowKey && { lowKey }),

@@ -1,12 +1,16 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { SeededRandom } from '../../../dist/base/random.js'
+import { open, repair } from '../../../dist/index.js'
 import {
   type Files,
   makeSpecimen,
   namesOf,
   type Outcome,
+  readFiles,
   repairAndJudge,
-  type Specimen
+  type Specimen,
+  withDirectory,
+  writeFiles
 } from './repair-harness.js'
 
 const timeoutMs = 280_000
@@ -250,6 +254,54 @@ describe('a repair of a level store', () => {
         for (const harm of [remove, zero]) {
           const { report, missing, stale } = await attempt((files) => harm(files, stateName), each)
           expect(report).toMatchObject({ rebuilt: true, lost: [], possiblyStale: [] })
+          expect({ missing, stale }).toEqual({ missing: 0, stale: 0 })
+        }
+      }
+    },
+    timeoutMs
+  )
+
+  it(
+    'goes on saying that a store is unverified, through everything but a copy',
+    async () => {
+      await withDirectory(async (directory) => {
+        const files = new Map(specimen.files)
+        remove(files, namesOf(files, manifestPattern)[0])
+        writeFiles(directory, files)
+        await repair(directory)
+        for (let i = 0; i < 2; i++) {
+          const store = await open(directory, { backend: 'level' })
+          await store.put('more', 'bytes')
+          await store.persist()
+          const findings = await store.verify('standard')
+          expect(findings).toMatchObject([{ kind: 'unverified', severity: 'warning' }])
+          expect(findings[0].message).toMatch(/MANIFEST|manifest/)
+          expect(store.stats()).toMatchObject({ unverified: 1 })
+          await store.close()
+        }
+        // Damage that is repaired by the book does not end it either.
+        const [log] = namesOf(readFiles(directory), /^level-2\/db\/.*\.(log|ldb)$/)
+        const bytes = readFiles(directory).get(log)!
+        bytes[bytes.length >> 1] ^= 1
+        writeFiles(directory, new Map([[log, bytes]]))
+        expect((await repair(directory)).rebuilt).toBe(true)
+        const store = await open(directory, { backend: 'level' })
+        expect(await store.verify('basic')).toMatchObject([{ kind: 'unverified' }])
+        await store.close()
+      })
+    },
+    timeoutMs
+  )
+
+  it(
+    'loses nothing of a log of LevelDB where the log of the store still has it',
+    async () => {
+      const kept = await makeSpecimen({ seed: 13, commits: 150, closed: false, keepsLog: true })
+      for (const name of namesOf(kept.files, logPattern)) {
+        for (const harm of [remove, zero, (files: Files) => flip(files, name, 5000 * 8)]) {
+          const { report, missing, stale } = await attempt((files) => harm(files, name), kept)
+          expect(report).toMatchObject({ rebuilt: true, lost: [], possiblyStale: [] })
+          expect(report.findings.map(({ kind }) => kind)).toContain('replayed')
           expect({ missing, stale }).toEqual({ missing: 0, stale: 0 })
         }
       }
