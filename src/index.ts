@@ -1,5 +1,11 @@
 export { open, repair, type OpenOptions, type RepairOptions } from './open.js'
-export { migrate, type MigrateOptions } from './transfer/migrate.js'
+export {
+  exportLevelDb,
+  importLevelDb,
+  migrate,
+  type ExportLevelDbOptions,
+  type MigrateOptions
+} from './transfer/migrate.js'
 export type { TransferReport } from './transfer/transfer.js'
 export type { RepairReport } from './recovery/repair.js'
 export { KintsugiError, type ErrorCode, type ErrorFacts, type Severity } from './errors.js'

@@ -76,6 +76,22 @@ export function addImportOptions(command: Command): Command {
     .option('--no-create', 'fail where there is no store yet')
 }
 
+export interface FromLevelDbOption {
+  readonly fromLeveldb?: string
+}
+
+/** Instead of a file; what says how a file is read has no meaning with it. */
+export function addFromLevelDbOption(command: Command): Command {
+  const ofFiles = command.options
+    .map((option) => option.attributeName())
+    .filter((name) => !['json', 'progress', 'profile', 'backend'].includes(name))
+  return command.addOption(
+    new Option('--from-leveldb <dir>', 'copy a plain LevelDB database into a new store').conflicts(
+      ofFiles
+    )
+  )
+}
+
 /** One byte: the sign itself, `\t` or `tab`, or `none`. */
 function signByte(text: string): number {
   if (text === 'none') return -1

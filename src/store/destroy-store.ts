@@ -1,6 +1,12 @@
 import type { Clock } from '../base/clock.js'
 import type { Vfs } from '../vfs/vfs.js'
-import { inspectDirectory, lockName, refuseDirectory, removeStore } from './store-directory.js'
+import {
+  inspectDirectory,
+  isRefused,
+  lockName,
+  refuseDirectory,
+  removeStore
+} from './store-directory.js'
 
 /**
  * Removes the files of a store that nobody has open, and its directory when nothing else is in it.
@@ -10,7 +16,8 @@ import { inspectDirectory, lockName, refuseDirectory, removeStore } from './stor
 export async function destroyStore(vfs: Vfs, path: string, clock: Clock): Promise<void> {
   const refuseForeign = (): boolean => {
     const state = inspectDirectory(vfs, path)
-    if (state === 'foreign' || state === 'leveldb') throw refuseDirectory(path, state)
+    // Damaged data may be removed; what is no store, or not yet one, is not for this to remove.
+    if (isRefused(state) && state !== 'headless') throw refuseDirectory(path, state)
     return state !== 'missing'
   }
   if (!refuseForeign()) return

@@ -8,6 +8,8 @@ export const lockName = 'LOCK'
 const creatingName = 'CREATING'
 /** Lies in the destination of a copy from before its first entry until all of them are checked. */
 export const copyMarkerName = 'UNFINISHED-COPY'
+/** Keeps other copies out where the directory has a lock file of somebody else's. */
+export const copyLockName = `${copyMarkerName}.lock`
 export const walName = 'wal'
 const quarantineName = 'quarantine'
 const dataPattern = /^[a-z]+-\d+$/
@@ -51,9 +53,7 @@ export function inspectDirectory(vfs: Vfs, path: string, fillsCopy = false): Dir
   if (stat === undefined) return 'missing'
   if (!stat.isDirectory) return 'foreign'
   // A mount point of its own has lost+found; a creator that died early leaves only its lock.
-  const names = vfs
-    .readdirSync(path)
-    .filter((name) => name !== 'lost+found' && name !== lockName && name !== `${lockName}.owner`)
+  const names = vfs.readdirSync(path).filter((name) => !ignoredNames.includes(name))
   if (names.length === 0) return 'empty'
   if (!fillsCopy && names.some(isCopyMarker)) return 'unfinished'
   if (slotNames.some((slot) => names.includes(slot))) return 'store'
@@ -62,6 +62,12 @@ export function inspectDirectory(vfs: Vfs, path: string, fillsCopy = false): Dir
   if (names.some((name) => name === walName || dataPattern.test(name))) return 'headless'
   return looksLikeLevelDb(names) ? 'leveldb' : 'foreign'
 }
+
+/** What says nothing of who a directory belongs to. */
+const ignoredNames: readonly string[] = [
+  'lost+found',
+  ...[lockName, copyLockName].flatMap((name) => [name, `${name}.owner`])
+]
 
 /** The marker of a copy, or what is to become it. */
 export function isCopyMarker(name: string): boolean {
@@ -148,16 +154,6 @@ export async function removeStore(vfs: Vfs, path: string): Promise<void> {
 export async function endCreation(vfs: Vfs, path: string): Promise<void> {
   if (vfs.statSync(`${path}/${creatingName}`) === undefined) return
   await vfs.unlink(`${path}/${creatingName}`)
-  await vfs.syncDirectory(path)
-}
-
-/** Removes the files of a store from its directory, durably; the lock stays, and so does the rest. */
-export async function clearStore(vfs: Vfs, path: string): Promise<void> {
-  for (const name of vfs.readdirSync(path)) {
-    const isSlot = slotNames.some((slot) => name === slot || name === `${slot}.tmp`)
-    if (isSlot || name === creatingName) await vfs.unlink(`${path}/${name}`)
-    else if (name === walName || dataPattern.test(name)) removeTree(vfs, `${path}/${name}`)
-  }
   await vfs.syncDirectory(path)
 }
 

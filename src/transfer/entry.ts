@@ -5,7 +5,7 @@ export interface EntryPut {
   readonly value: Buffer
 }
 
-/** How much goes in one batch: whatever is reached first, but one entry at least. */
+/** How much goes in one batch: it ends with the entry that reaches one of both. */
 export interface BatchBounds {
   readonly bytes: number
   readonly entries: number
@@ -13,20 +13,24 @@ export interface BatchBounds {
 
 export const defaultBounds: BatchBounds = { bytes: 1024 * 1024, entries: 4096 }
 
-/** Gathers entries into batches. */
+/** What hands out entries in order, some at a time, and none at the end. */
+interface EntryReader {
+  nextv(size: number, maxBytes: number): Promise<readonly (readonly [Buffer, Buffer])[]>
+  close(): unknown
+}
+
+/** Everything that a reader has, in batches; closes it. */
 export async function* inBatches(
-  entries: AsyncIterable<readonly [Buffer, Buffer]>,
+  reader: EntryReader,
   bounds: BatchBounds
 ): AsyncGenerator<readonly EntryPut[], undefined> {
-  let batch: EntryPut[] = []
-  let bytes = 0
-  for await (const [key, value] of entries) {
-    batch.push({ type: 'put', key, value })
-    bytes += key.length + value.length
-    if (bytes < bounds.bytes && batch.length < bounds.entries) continue
-    yield batch
-    batch = []
-    bytes = 0
+  try {
+    for (;;) {
+      const entries = await reader.nextv(bounds.entries, bounds.bytes)
+      if (entries.length === 0) return undefined
+      yield entries.map(([key, value]) => ({ type: 'put', key, value }))
+    }
+  } finally {
+    await reader.close()
   }
-  if (batch.length > 0) yield batch
 }

@@ -2,28 +2,24 @@ import { Checksum } from '../codec/checksum.js'
 import { KintsugiError } from '../errors.js'
 import { checkOptionNames, optionNames, type StoreOptions } from '../options.js'
 import { requestOf, type OpenOptions } from '../open.js'
+import type { OpenRequest } from '../store/open-store.js'
 import { progressOf, type WorkOptions } from '../store/work.js'
 import { defaultBounds, type BatchBounds } from './entry.js'
+import type { EntrySink, EntrySource } from './ends.js'
+import { LevelDbSink, LevelDbSource } from './level-db-ends.js'
 import { StoreSink, StoreSource } from './store-ends.js'
 import { transfer, type TransferReport } from './transfer.js'
 
 /** Options of a store that a copy has no use for, or decides itself. */
-type Decided =
-  | 'createIfMissing'
-  | 'errorIfExists'
-  | 'readOnly'
-  | 'durability'
-  | 'keyEncoding'
-  | 'valueEncoding'
-
-const decided: readonly string[] = [
+const decided = [
   'createIfMissing',
   'errorIfExists',
   'readOnly',
   'durability',
   'keyEncoding',
   'valueEncoding'
-] satisfies readonly Decided[]
+] as const
+type Decided = (typeof decided)[number]
 
 /** How to copy into a new store: its options, and how the work reports and is interrupted. */
 export interface MigrateOptions
@@ -32,13 +28,21 @@ export interface MigrateOptions
     Pick<OpenOptions, 'backend' | 'native' | 'vfs' | 'clock' | 'random'>,
     WorkOptions {}
 
-const worldNames = ['native', 'vfs', 'clock', 'random'] as const
-const migrateOptionNames = [
-  ...optionNames.filter((name) => !decided.includes(name)),
-  ...worldNames,
-  'backend',
-  'signal',
-  'onProgress'
+/** How to copy into a new LevelDB database; of the options of a store those that LevelDB has too. */
+export interface ExportLevelDbOptions
+  extends
+    Pick<MigrateOptions, 'profile' | 'cacheBytes' | 'native' | 'vfs' | 'clock' | 'random'>,
+    Pick<StoreOptions, 'memtableBytes' | 'blockBytes' | 'compression'>,
+    WorkOptions {}
+
+const readerNames = ['profile', 'cacheBytes', 'native', 'vfs', 'clock', 'random'] as const
+const workNames = ['signal', 'onProgress'] as const
+const exportNames = [...readerNames, ...workNames, 'memtableBytes', 'blockBytes', 'compression']
+const migrateNames = [
+  ...optionNames.filter((name) => !(decided as readonly string[]).includes(name)),
+  ...readerNames,
+  ...workNames,
+  'backend'
 ]
 
 /**
@@ -69,23 +73,115 @@ export async function migrateInBatches(
   options: MigrateOptions,
   bounds: BatchBounds
 ): Promise<TransferReport> {
-  checkOptionNames(options, migrateOptionNames)
-  const { signal, onProgress, backend = 'btree', ...rest } = options
-  const progress = progressOf({ signal, onProgress })
-  const sink = requestOf(destination, { ...rest, backend, durability: 'os' })
-  const { profile, cacheBytes, native, vfs, clock, random } = rest
-  const reading = requestOf(source, {
-    ...given({ profile, cacheBytes, native, vfs, clock, random }),
-    readOnly: true
+  checkOptionNames(options, migrateNames)
+  const from = readingRequest(source, options)
+  const to = creatingRequest(destination, options)
+  return run(from, to, options, {
+    openSource: () => openStoreSource(from, bounds),
+    sink: new StoreSink(to, bounds)
   })
-  checkApart(reading.path, sink.path)
+}
+
+/**
+ * Copies a plain LevelDB database that nobody has open into a new store. It stays byte for byte as it
+ * is; damage in it, which LevelDB itself would pass over, is `KINTSUGI_CORRUPTION`. Otherwise like
+ * `migrate`. Needs the package `classic-level`.
+ */
+export async function importLevelDb(
+  source: string,
+  destination: string,
+  options: MigrateOptions = {}
+): Promise<TransferReport> {
+  return importInBatches(source, destination, options, defaultBounds)
+}
+
+/** The same with batches of a given size, for tests. */
+export async function importInBatches(
+  source: string,
+  destination: string,
+  options: MigrateOptions,
+  bounds: BatchBounds
+): Promise<TransferReport> {
+  checkOptionNames(options, migrateNames)
+  const from = readingRequest(source, options)
+  const to = creatingRequest(destination, options)
+  const place = { ...from, bounds, progress: progressOf(workOf(options)) }
+  return run(from, to, options, {
+    openSource: () => LevelDbSource.open(place),
+    sink: new StoreSink(to, bounds)
+  })
+}
+
+/**
+ * Copies a store that nobody writes to into a new plain LevelDB database, for programs that know only
+ * that. Otherwise like `migrate`; but that a copy is unfinished, LevelDB itself cannot tell: do not
+ * open it before this has resolved. Needs the package `classic-level`.
+ */
+export async function exportLevelDb(
+  source: string,
+  destination: string,
+  options: ExportLevelDbOptions = {}
+): Promise<TransferReport> {
+  return exportInBatches(source, destination, options, defaultBounds)
+}
+
+/** The same with batches of a given size, for tests. */
+export async function exportInBatches(
+  source: string,
+  destination: string,
+  options: ExportLevelDbOptions,
+  bounds: BatchBounds
+): Promise<TransferReport> {
+  checkOptionNames(options, exportNames)
+  const from = readingRequest(source, options)
+  const to = creatingRequest(destination, options)
+  const place = { ...to, bounds, progress: progressOf(workOf(options)) }
+  return run(from, to, options, {
+    openSource: () => openStoreSource(from, bounds),
+    sink: new LevelDbSink(place)
+  })
+}
+
+interface Ends {
+  readonly openSource: () => Promise<EntrySource>
+  readonly sink: EntrySink
+}
+
+function run(
+  from: OpenRequest,
+  to: OpenRequest,
+  options: WorkOptions,
+  ends: Ends
+): Promise<TransferReport> {
+  checkApart(from.path, to.path)
   return transfer({
-    vfs: sink.vfs,
-    clock: sink.clock,
-    openSource: async () => StoreSource.open(reading, await Checksum.create(), bounds),
-    sink: new StoreSink(sink, bounds),
-    progress
+    ...ends,
+    vfs: to.vfs,
+    clock: to.clock,
+    progress: progressOf(workOf(options))
   })
+}
+
+function workOf({ signal, onProgress }: WorkOptions): WorkOptions {
+  return { signal, onProgress }
+}
+
+async function openStoreSource(from: OpenRequest, bounds: BatchBounds): Promise<StoreSource> {
+  return StoreSource.open(from, await Checksum.create(), bounds)
+}
+
+/** How to open a source: nothing of it is changed. */
+function readingRequest(path: string, options: ExportLevelDbOptions): OpenRequest {
+  const given = readerNames.filter((name) => options[name] !== undefined)
+  const chosen = Object.fromEntries(given.map((name) => [name, options[name]]))
+  return requestOf(path, { ...chosen, readOnly: true })
+}
+
+/** How to create a destination. */
+function creatingRequest(path: string, options: MigrateOptions): OpenRequest {
+  const { signal: _, onProgress: __, backend = 'btree', ...rest } = options
+  // Weaker durability is for the way; at the end everything is on the disk.
+  return requestOf(path, { ...rest, backend, durability: 'os' })
 }
 
 /** A copy into a part of its own source would change it. */
@@ -96,10 +192,4 @@ function checkApart(source: string, destination: string): void {
     `the destination ${destination} lies inside the source; choose a directory of its own`,
     { path: destination }
   )
-}
-
-/** Without the options that were not given. */
-function given<O extends object>(options: O): { [Name in keyof O]?: Exclude<O[Name], undefined> } {
-  const entries = Object.entries(options).filter(([, value]) => value !== undefined)
-  return Object.fromEntries(entries) as { [Name in keyof O]?: Exclude<O[Name], undefined> }
 }

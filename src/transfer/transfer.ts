@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.js'
 import { turn } from '../base/turn.js'
 import { Checksum } from '../codec/checksum.js'
 import { isCorruption, KintsugiError } from '../errors.js'
-import { clearStore } from '../store/store-directory.js'
+import { removeStore } from '../store/store-directory.js'
 import { makeDirectory } from '../vfs/make-directory.js'
 import type { Vfs } from '../vfs/vfs.js'
 import { ContentDigest } from './content-digest.js'
@@ -46,18 +46,26 @@ export async function transfer(plan: TransferPlan): Promise<TransferReport> {
   // Before anything is opened or created: a directory that is somebody else's stays as it is.
   sink.admit()
   const source = await plan.openSource()
+  let report: TransferReport
   try {
     await makeDirectory(vfs, sink.path)
-    const lock = sink.lockSync()
-    try {
-      // Once more under the lock: somebody may have come before.
-      sink.admit()
-      return await new Transfer(plan, source, await Checksum.create()).run()
-    } finally {
-      lock.release()
-    }
+    report = await underLock(plan, source)
+  } catch (error) {
+    await Promise.allSettled([source.close()]) // the failure before it is the one to report
+    throw error
+  }
+  await source.close()
+  return report
+}
+
+async function underLock(plan: TransferPlan, source: EntrySource): Promise<TransferReport> {
+  const lock = plan.sink.lockSync()
+  try {
+    // Once more under the lock: somebody may have come before.
+    plan.sink.admit()
+    return await new Transfer(plan, source, await Checksum.create()).run()
   } finally {
-    await source.close()
+    lock.release()
   }
 }
 
@@ -154,7 +162,7 @@ class Transfer {
       destination: written
     })
     const { path } = this.#sink
-    if (written === 'store') await clearStore(this.#vfs, path)
+    if (written === 'store') await removeStore(this.#vfs, path)
     else await clearLevelDb(this.#vfs, path)
     await this.#mark('copying')
   }

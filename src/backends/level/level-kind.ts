@@ -7,6 +7,7 @@ import { LevelDb } from './level-db.js'
 import { appliedValue } from './level-persist.js'
 import { realPathOf } from './real-path.js'
 import { salvageLevel } from './salvage.js'
+import { makeShadow, removeShadow } from './shadow.js'
 import { StateFile } from './state-file.js'
 import { StoredValues } from './stored-value.js'
 import { LevelFiles } from './sync-files.js'
@@ -54,8 +55,8 @@ async function openLevel(context: BackendContext): Promise<Backend> {
     await checkFiles(context, path, state)
     if (!readOnly) return await openAt(context, realPath, path, state, () => undefined)
     // LevelDB writes when it opens: logs become tables.
-    const shadow = vfs.shadowSync(realPath, (name) => !/\.(ldb|sst)$/.test(name))
-    const cleanUp = (): void => removeShadow(context, shadow)
+    const shadow = await makeShadow(vfs, path, realPath)
+    const cleanUp = (): void => removeShadow(vfs, shadow)
     try {
       return await openAt(context, shadow, path, state, cleanUp)
     } catch (error) {
@@ -118,9 +119,4 @@ function checkApplied(db: LevelDb, values: StoredValues, durableSeq: number): vo
       'synced; run `kintsugi repair`',
     { path: db.path, firstSeq: (appliedSeq ?? 0) + 1, lastSeq: durableSeq }
   )
-}
-
-function removeShadow({ vfs }: BackendContext, shadow: string): void {
-  for (const name of vfs.readdirSync(shadow)) vfs.unlinkSync(`${shadow}/${name}`)
-  vfs.rmdirSync(shadow)
 }

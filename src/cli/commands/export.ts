@@ -9,7 +9,9 @@ import { addRangeOptions, parseRange, type RangeOptions } from '../key-options.j
 import { wholeNumber } from '../number-options.js'
 import { formatBytes, formatDuration, formatNumber, Output, plural } from '../output.js'
 import type { Host, Session } from '../session.js'
-import { withStore } from '../store-access.js'
+import { exportLevelDb } from '../../transfer/migrate.js'
+import { copyHelp, runCopy } from '../copying.js'
+import { profileOf, withStore } from '../store-access.js'
 
 interface ExportOptions extends RangeOptions {
   readonly format: 'jsonl' | 'csv' | 'raw'
@@ -19,6 +21,7 @@ interface ExportOptions extends RangeOptions {
   readonly limit?: number
   readonly reverse?: boolean
   readonly force?: boolean
+  readonly toLeveldb?: string
 }
 
 /** Written at once: larger pieces cost memory, smaller ones calls. */
@@ -27,14 +30,36 @@ const pieceBytes = 64 * 1024
 export function exportCommand(host: Host): Command {
   const command = host.command(
     'export STORE [FILE]',
-    'write the entries of a range, in key order, to a file or standard output',
+    'write the entries of a range, in key order, to a file or standard output, or to LevelDB',
     [
       'kintsugi export ./cities cities.jsonl',
       'kintsugi export ./routes - --format raw --eol crlf > routes-by-key.dat',
       'kintsugi export ./routes 2B.csv --format csv --prefix 2B --parts',
-      'kintsugi export ./old | kintsugi import - ./new --format jsonl'
+      'kintsugi export ./old | kintsugi import - ./new --format jsonl',
+      'kintsugi export ./new --to-leveldb ./plain-level'
     ]
   )
+  command.usage('STORE [FILE] [options]\n       kintsugi export STORE --to-leveldb DIR [options]')
+  addExportOptions(command)
+  return addToLevelDbOption(command)
+    .addHelpText(
+      'after',
+      `
+--to-leveldb copies the whole store into a new plain LevelDB database, for programs that know only
+that.${copyHelp}
+Of an unfinished copy LevelDB itself knows nothing: do not open it before the command is through.`
+    )
+    .action(
+      host.action<ExportOptions>(async (session, [path, file], options) => {
+        if (options.toLeveldb === undefined) await exportEntries(session, path, file, options)
+        else if (file !== undefined) throw usageError('give either a file or --to-leveldb')
+        else await exportDatabase(session, path, options.toLeveldb)
+        return undefined
+      })
+    )
+}
+
+function addExportOptions(command: Command): Command {
   return addRangeOptions(command)
     .option('--limit <count>', 'at most this many entries', wholeNumber('--limit', 0))
     .option('--reverse', 'from the last key to the first')
@@ -57,37 +82,58 @@ export function exportCommand(host: Host): Command {
     )
     .option('--header <text>', 'first line, for raw')
     .option('--force', 'replace the file if it is there')
-    .action(
-      host.action<ExportOptions>(async (session, [path, file = '-'], options) => {
-        const formatter = formatterOf(options)
-        const range = {
-          ...parseRange(options),
-          limit: options.limit,
-          reverse: options.reverse,
-          signal: session.signal
-        }
-        const progress = session.progress('export')
-        const totals = { entries: 0, bytes: 0 }
-        const work = (target: Output): Promise<void> =>
-          withStore(session, path, { readOnly: true }, async (store) => {
-            const writer = new PieceWriter(target)
-            await writer.add(formatter.head)
-            for await (const [key, value] of store.entries(range)) {
-              await writer.add(formatter.entry(key, value))
-              if (++totals.entries % 5_000 === 0) {
-                progress.update({ done: totals.entries, unit: 'entries', fraction: undefined })
-              }
-            }
-            await writer.flush()
-            totals.bytes = writer.bytes
-          })
-        await (file === '-' ? work(session.out) : toFile(session, file, options, work)).finally(
-          () => progress.end()
-        )
-        if (file !== '-') await report(session, path, file, totals, progress.elapsedMs)
-        return undefined
-      })
+}
+
+/** Instead of a file; what says which entries, and how they are written, has no meaning with it. */
+function addToLevelDbOption(command: Command): Command {
+  const ofFiles = command.options
+    .map((option) => option.attributeName())
+    .filter((name) => !['json', 'progress', 'profile'].includes(name))
+  return command.addOption(
+    new Option('--to-leveldb <dir>', 'copy everything into a new LevelDB database').conflicts(
+      ofFiles
     )
+  )
+}
+
+async function exportDatabase(session: Session, path: string, target: string): Promise<void> {
+  await runCopy(session, 'export', (work) =>
+    exportLevelDb(path, target, { ...profileOf(session), ...work })
+  )
+}
+
+async function exportEntries(
+  session: Session,
+  path: string,
+  file = '-',
+  options: ExportOptions
+): Promise<void> {
+  const formatter = formatterOf(options)
+  const range = {
+    ...parseRange(options),
+    limit: options.limit,
+    reverse: options.reverse,
+    signal: session.signal
+  }
+  const progress = session.progress('export')
+  const totals = { entries: 0, bytes: 0 }
+  const work = (target: Output): Promise<void> =>
+    withStore(session, path, { readOnly: true }, async (store) => {
+      const writer = new PieceWriter(target)
+      await writer.add(formatter.head)
+      for await (const [key, value] of store.entries(range)) {
+        await writer.add(formatter.entry(key, value))
+        if (++totals.entries % 5_000 === 0) {
+          progress.update({ done: totals.entries, unit: 'entries', fraction: undefined })
+        }
+      }
+      await writer.flush()
+      totals.bytes = writer.bytes
+    })
+  await (file === '-' ? work(session.out) : toFile(session, file, options, work)).finally(() =>
+    progress.end()
+  )
+  if (file !== '-') await report(session, path, file, totals, progress.elapsedMs)
 }
 
 async function report(

@@ -3,19 +3,23 @@ import { stat } from 'node:fs/promises'
 import { addAbortSignal, type Readable } from 'node:stream'
 import type { Command } from 'commander'
 import { showBytes } from '../byte-text.js'
-import { CliError, fileError } from '../cli-error.js'
+import { CliError, fileError, usageError } from '../cli-error.js'
+import { copyHelp, runCopy } from '../copying.js'
 import {
+  addFromLevelDbOption,
   addImportOptions,
   planInput,
+  type FromLevelDbOption,
   type ImportOptions,
   type InputPlan
 } from '../import-options.js'
 import { Importer, type ImportTarget } from '../importer.js'
 import { formatDuration, formatNumber, plural, table } from '../output.js'
 import { RecordSplitter, type LineEnding, type RawRecord } from '../record-splitter.js'
-import type { Host, Session } from '../session.js'
+import { addProfileOption, type Host, type Session } from '../session.js'
+import { importLevelDb } from '../../transfer/migrate.js'
 import type { Store } from '../../store/store.js'
-import { withStore } from '../store-access.js'
+import { profileOf, withStore } from '../store-access.js'
 
 /** What an import found out about the file beside its rows. */
 interface FileFacts {
@@ -30,8 +34,8 @@ const batchBytes = 1024 * 1024
 
 export function importCommand(host: Host): Command {
   const command = host.command(
-    'import FILE STORE',
-    'import rows of CSV or JSON Lines; - reads standard input',
+    'import [FILE] [STORE]',
+    'import rows of CSV or JSON Lines, - reads standard input; or a LevelDB database',
     [
       'kintsugi import world-cities.csv ./cities --key geonameid',
       'kintsugi import events.csv ./events --key time,id --backend lsm',
@@ -40,18 +44,31 @@ export function importCommand(host: Host): Command {
       'kintsugi import people.csv ./people --columns id,name,mail --key id --as json',
       'kintsugi import events.jsonl ./events --key user,time --unique',
       'kintsugi export ./old | kintsugi import - ./new --format jsonl',
-      'kintsugi import log.csv ./log --key "#"                          # keeps the order of the file'
+      'kintsugi import log.csv ./log --key "#"                          # keeps the order of the file',
+      'kintsugi import --from-leveldb ./old-level ./new --backend lsm'
     ]
   )
-  addImportOptions(command).addHelpText(
+  command.usage('FILE STORE [options]\n       kintsugi import --from-leveldb DIR STORE [options]')
+  addFromLevelDbOption(addProfileOption(addImportOptions(command))).addHelpText(
     'after',
     `
 Every batch is atomic and durable before the next one. Ended at any moment, by a signal or a power
 cut, the import is simply run again: rows that are there already are not written twice.
-Where a key occurs twice in the file, the later row wins; how many rows that cost is reported.`
+Where a key occurs twice in the file, the later row wins; how many rows that cost is reported.
+
+--from-leveldb copies a plain LevelDB database that nobody has open into a new store; it stays byte
+for byte as it is. Damage in it, which LevelDB itself would pass over, is an error.${copyHelp}`
   )
   return command.action(
-    host.action<ImportOptions>(async (session, [file, path], options) => {
+    host.action<ImportOptions & FromLevelDbOption>(async (session, args, options) => {
+      if (options.fromLeveldb !== undefined) {
+        await importDatabase(session, options.fromLeveldb, args, options)
+        return undefined
+      }
+      const [file, path] = args
+      if (path === undefined) {
+        throw usageError(`missing required argument '${file === undefined ? 'file' : 'store'}'`)
+      }
       const plan = planInput(file, options)
       const input = await openInput(session, file)
       const { create, durability, backend } = options
@@ -81,6 +98,21 @@ Where a key occurs twice in the file, the later row wins; how many rows that cos
       }
       return undefined
     })
+  )
+}
+
+/** The form of the command that copies a LevelDB database. */
+async function importDatabase(
+  session: Session,
+  source: string,
+  [store, more]: readonly string[],
+  { backend }: ImportOptions
+): Promise<void> {
+  if (store === undefined || more !== undefined) {
+    throw usageError('--from-leveldb DIR takes the path of a new store and nothing else')
+  }
+  await runCopy(session, 'import', (work) =>
+    importLevelDb(source, store, { ...(backend && { backend }), ...profileOf(session), ...work })
   )
 }
 

@@ -1,0 +1,22 @@
+import type { Vfs } from '../../vfs/vfs.js'
+import { readCurrentManifest } from './files/current-manifest.js'
+import { parseFileName } from './files/file-names.js'
+
+/**
+ * A place where LevelDB can open a database without changing it: live tables as links, all else as
+ * copies. What a dead process left of a table has a name that LevelDB gives out again, and it would
+ * write through a link. Whoever asks for the place gives it back with `removeShadow`.
+ */
+export async function makeShadow(vfs: Vfs, path: string, realPath: string): Promise<string> {
+  const { state } = await readCurrentManifest(vfs, path, await vfs.readdir(path), [])
+  const live = new Set(state?.tables.map(({ number }) => number))
+  return vfs.shadowSync(realPath, (name) => {
+    const file = parseFileName(name)
+    return file !== undefined && !(file.kind === 'table' && live.has(file.number))
+  })
+}
+
+export function removeShadow(vfs: Vfs, shadow: string): void {
+  for (const name of vfs.readdirSync(shadow)) vfs.unlinkSync(`${shadow}/${name}`)
+  vfs.rmdirSync(shadow)
+}

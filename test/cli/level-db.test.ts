@@ -1,0 +1,68 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { ClassicLevel } from 'classic-level'
+import { expect, test } from 'vitest'
+import { kintsugi, kintsugiFailure, kintsugiJson, sailingStore, workspace } from './workspace.js'
+
+async function exported(store: string): Promise<string> {
+  return (await kintsugi(['export', store])).stdout.toString()
+}
+
+test('export --to-leveldb and import --from-leveldb take everything there and back', async () => {
+  const directory = workspace()
+  const from = await sailingStore(directory)
+  const [plain, back] = [join(directory, 'plain'), join(directory, 'back')]
+  const report = await kintsugiJson('export', from, '--to-leveldb', plain)
+  const { count } = await kintsugiJson('count', from)
+  expect(report).toMatchObject({ source: from, destination: plain, entries: count, resumed: false })
+  const db = new ClassicLevel(plain)
+  expect((await db.keys().all()).length).toBe(count)
+  await db.close()
+  const files = readdirSync(plain)
+  const again = await kintsugiJson('import', '--from-leveldb', plain, back, '--backend', 'lsm')
+  expect(again).toMatchObject({ source: plain, destination: back, digest: report.digest })
+  expect(readdirSync(plain)).toEqual(files)
+  expect(await exported(back)).toBe(await exported(from))
+  expect((await kintsugiJson('stats', back)).backend).toBe('lsm')
+})
+
+test('import and export say what copying a LevelDB database cannot be combined with', async () => {
+  const directory = workspace()
+  const [a, b] = [join(directory, 'a'), join(directory, 'b')]
+  for (const args of [
+    ['import', '--from-leveldb', a],
+    ['import', '--from-leveldb', a, b, 'c'],
+    ['import', '--from-leveldb', a, b, '--format', 'csv'],
+    ['import', '--from-leveldb', a, b, '--key', 'id'],
+    ['import', '--from-leveldb', a, b, '--no-create'],
+    ['export', a, 'file', '--to-leveldb', b],
+    ['export', a, '--to-leveldb', b, '--gte', 'x'],
+    ['export', a, '--to-leveldb', b, '--format', 'csv'],
+    ['export', a, '--to-leveldb', b, '--force'],
+    ['import', a],
+    ['import']
+  ]) {
+    const { code, error } = await kintsugiFailure(args)
+    expect([code, error.code], args.join(' ')).toEqual([2, 'CLI_USAGE'])
+  }
+})
+
+test('a plain LevelDB database is no store, and every command says how to make one of it', async () => {
+  const directory = workspace()
+  const plain = join(directory, 'plain')
+  const db = new ClassicLevel(plain)
+  await db.put('k', 'v')
+  await db.close()
+  for (const args of [
+    ['get', plain, 'k'],
+    ['migrate', plain, join(directory, 'b'), '--backend', 'lsm']
+  ]) {
+    const { code, error } = await kintsugiFailure(args)
+    expect([code, error.code]).toEqual([6, 'KINTSUGI_FOREIGN_DIRECTORY'])
+    expect(error.message).toContain(`kintsugi import --from-leveldb ${plain} STORE`)
+  }
+  expect(existsSync(join(directory, 'b'))).toBe(false)
+  const from = await sailingStore(directory)
+  const taken = await kintsugiFailure(['export', from, '--to-leveldb', plain])
+  expect([taken.code, taken.error.code]).toEqual([6, 'KINTSUGI_STORE_EXISTS'])
+})
