@@ -257,20 +257,13 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     }
   }
 
-  protected async _put(key: Bytes, value: Bytes, options: WriteOptions): Promise<void> {
-    try {
-      await this.store.put(key, value, writeOptionsOf(options))
-    } catch (error) {
-      throwLevelError(error)
-    }
+  // No asynchronous functions of their own: each would add a promise and two turns to every write.
+  protected _put(key: Bytes, value: Bytes, options: WriteOptions): Promise<void> {
+    return this.store.put(key, value, writeOptionsOf(options)).catch(throwLevelError)
   }
 
-  protected async _del(key: Bytes, options: WriteOptions): Promise<void> {
-    try {
-      await this.store.del(key, writeOptionsOf(options))
-    } catch (error) {
-      throwLevelError(error)
-    }
+  protected _del(key: Bytes, options: WriteOptions): Promise<void> {
+    return this.store.del(key, writeOptionsOf(options)).catch(throwLevelError)
   }
 
   protected async _batch(operations: Operation[], options: WriteOptions): Promise<void> {
