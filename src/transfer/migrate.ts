@@ -3,7 +3,7 @@ import { KintsugiError } from '../errors.js'
 import { checkOptionNames, optionNames, type StoreOptions } from '../options.js'
 import { requestOf, type OpenOptions } from '../open.js'
 import type { OpenRequest } from '../store/open-store.js'
-import { progressOf, type WorkOptions } from '../store/work.js'
+import { interruptible, progressOf, type WorkOptions } from '../store/work.js'
 import { defaultBounds, type BatchBounds } from './entry.js'
 import type { EntrySink, EntrySource } from './ends.js'
 import { LevelDbSink, LevelDbSource } from './level-db-ends.js'
@@ -154,12 +154,9 @@ function run(
   ends: Ends
 ): Promise<TransferReport> {
   checkApart(from.path, to.path)
-  return transfer({
-    ...ends,
-    vfs: to.vfs,
-    clock: to.clock,
-    progress: progressOf(workOf(options))
-  })
+  const progress = progressOf(workOf(options))
+  const work = transfer({ ...ends, vfs: to.vfs, clock: to.clock, progress })
+  return interruptible(work, options.signal)
 }
 
 function workOf({ signal, onProgress }: WorkOptions): WorkOptions {

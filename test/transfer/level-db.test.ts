@@ -164,6 +164,15 @@ describe('an import from LevelDB', () => {
     expect(await contentsOf(store)).toEqual(linesOf(sized))
   })
 
+  it('can be ended by its signal while it checks the files', async () => {
+    await makeLevelDb(plain)
+    const controller = new AbortController()
+    const call = importLevelDb(plain, store, { signal: controller.signal })
+    controller.abort()
+    expect(await failureCode(() => call)).toBe('KINTSUGI_ABORTED')
+    expect(fs.existsSync(store)).toBe(false)
+  })
+
   it('begins anew when the database was written to meanwhile', async () => {
     await makeLevelDb(plain)
     const call = () => importInBatches(plain, store, endingAfter(150), bounds)
