@@ -234,7 +234,8 @@ exports.MemoryLevel = class extends Level {
 const backend = process.env.COMPATIBILITY_BACKEND
 exports.ClassicLevel = class ClassicLevel extends KintsugiLevel {
   _open(options) {
-    return super._open({ ...options, backend })
+    // Some suites make thousands of databases and leave them open.
+    return super._open({ walSegmentBytes: 65536, ...options, backend })
   }
 }
 `

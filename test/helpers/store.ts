@@ -7,6 +7,7 @@ import { KintsugiError, open, type OpenOptions } from '../../dist/index.js'
 import type { Finding } from '../../dist/index.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import { tinyOptions } from './backends.js'
+import { DiskVfs } from './disk-vfs.js'
 import { TestClock } from './test-clock.js'
 import { testedBackend } from './tested-backend.js'
 
@@ -16,6 +17,12 @@ export const tiny = { ...tinyOptions, backend: testedBackend } as const satisfie
 export type AnyStore = Awaited<ReturnType<typeof open>>
 
 export const storePath = '/store'
+
+function newFiles(): MemVfs {
+  if (testedBackend !== 'level') return new MemVfs()
+  // Tests that cut the power or look at the medium do not run there.
+  return new DiskVfs().vfs as unknown as MemVfs
+}
 
 /** What an opening needs beside its options to be the same each time. */
 export function deterministic(vfs: MemVfs, seed = 1) {
@@ -73,7 +80,8 @@ export function useStores() {
     /** A store in memory with a clock of its own; pass the same `vfs` to open it again. */
     async memory<const O extends MemoryOptions = Record<never, never>>(options?: O) {
       const { expectDamage = false, path = storePath, ...rest }: MemoryOptions = options ?? {}
-      const vfs = (rest.vfs as MemVfs | undefined) ?? new MemVfs()
+      // LevelDB opens real files: where it is tested, what is in memory elsewhere is on the disk.
+      const vfs = (rest.vfs as MemVfs | undefined) ?? newFiles()
       const clock = (rest.clock as TestClock | undefined) ?? new TestClock()
       if (vfs instanceof MemVfs) memories.add(vfs)
       const given = { random: new SeededRandom(7), ...tiny, ...rest, vfs, clock }
