@@ -1,8 +1,7 @@
 import fs from 'node:fs'
 import { dirname, join } from 'node:path'
-import { ClassicLevel } from 'classic-level'
 import { mix, SeededRandom } from '../../dist/base/random.js'
-import { KintsugiError, open, type OpenOptions } from '../../dist/index.js'
+import { KintsugiError, open, type OpenOptions, repair } from '../../dist/index.js'
 import type { CrashFate } from '../../dist/vfs/mem-crash.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import { recordWriter } from './recording.js'
@@ -39,7 +38,7 @@ export interface PowerCutFigures {
   states: number
   /** States in which there was no store yet. */
   empty: number
-  /** States refused with a typed error in which LevelDB alone finds its files unusable as well. */
+  /** States refused because a file of LevelDB is missing; a repair brought everything back. */
   refused: number
   /** States that were written to and opened once more. */
   continued: number
@@ -207,8 +206,9 @@ class Campaign {
       // As the cut left it, not as opening did.
       fs.rmSync(root, { recursive: true })
       dump(state, root)
-      if (fate.length < 4 && (await isUnusableForLevelDb(error, root))) {
+      if (fate.length < 4 && isMissingFile(error)) {
         this.#figures.refused++
+        await this.#repair(root, ledger.synced, ledger.attempted)
         console.log(`refused ${label}: ${String(error).slice(0, 200)}`)
         fs.rmSync(root, { recursive: true })
         return -1
@@ -244,6 +244,18 @@ class Campaign {
     return found
   }
 
+  /** What is refused is not lost: a repair brings all of it back, and says what it cannot vouch for. */
+  async #repair(root: string, least: number, most: number): Promise<void> {
+    const path = join(root, 'store')
+    await repair(path, {})
+    const store = await open(path, { ...options, backend: this.#options.backend })
+    try {
+      await this.#expectContents(store, least, most)
+    } finally {
+      await store.close()
+    }
+  }
+
   /** The contents are those after one commit between two; returns which. */
   async #expectContents(store: Store, least: number, most: number): Promise<number> {
     let number = Number((await store.get('number'))?.toString() ?? '0')
@@ -271,23 +283,17 @@ class Campaign {
 }
 
 /**
- * Whether LevelDB refuses its files too: it trusts that the file system keeps the order of names and
- * sizes that no sync has asked for, as those with a journal do and POSIX does not promise.
+ * Whether a file is missing. LevelDB trusts that the file system keeps the order of names and sizes
+ * that no sync has asked for, as those with a journal do and POSIX does not promise: a manifest may
+ * survive with a record whose new table has no name yet, or with CURRENT at the old manifest when
+ * that, or its log, is removed already. LevelDB alone then refuses, or has lost what the log had.
  */
-async function isUnusableForLevelDb(error: unknown, root: string): Promise<boolean> {
-  if (!(error instanceof KintsugiError) || error.code !== 'KINTSUGI_CORRUPTION') return false
-  const copy = `${root}-copy`
-  fs.cpSync(join(root, 'store', 'level-1', 'db'), copy, { recursive: true })
-  const db = new ClassicLevel(copy)
-  try {
-    await db.open()
-    await db.close()
-    return false
-  } catch {
-    return true
-  } finally {
-    fs.rmSync(copy, { recursive: true })
-  }
+function isMissingFile(error: unknown): boolean {
+  return (
+    error instanceof KintsugiError &&
+    error.code === 'KINTSUGI_CORRUPTION' &&
+    /level-1\/db\/.*missing/.test(error.message)
+  )
 }
 
 type Store = Awaited<ReturnType<typeof open>>
