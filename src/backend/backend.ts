@@ -105,6 +105,11 @@ export interface BackendCapabilities {
   readonly compactsPersisted: boolean
   /** Writes in key order are taken in much faster than others, so that sorting a replay pays. */
   readonly prefersSortedWrites: boolean
+  /**
+   * A persist that is cut short leaves parts of commits in what is read, so the store states that
+   * their log is synced before the persist writes.
+   */
+  readonly persistsInPlace: boolean
 }
 
 /** An immutable state of the store. Reads of it are unaffected by later commits. */

@@ -129,6 +129,10 @@ export class Persister {
 
   async #syncLog(seq: number): Promise<void> {
     if (this.#log.syncedSeq < seq) await this.#queue.syncLog()
+    if (!this.#backend.capabilities.persistsInPlace) return
+    // Damage to the end of the log is no torn tail any more: the backend may have part of it.
+    const { syncedSeq } = this.#log
+    await this.#identityFile.update({ syncedSeq })
   }
 
   /** First the statement that the log may be missing, durable; then the log (rules S2, B1). */

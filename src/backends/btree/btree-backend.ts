@@ -44,7 +44,8 @@ export class BtreeBackend implements Backend {
     syncWrite: true,
     bidirectionalCursor: true,
     compactsPersisted: false,
-    prefersSortedWrites: true
+    prefersSortedWrites: true,
+    persistsInPlace: false
   }
 
   /** Nothing is left for later: a persist does it all. */

@@ -55,7 +55,8 @@ export class LevelBackend implements Backend {
     syncWrite: true,
     bidirectionalCursor: false,
     compactsPersisted: true,
-    prefersSortedWrites: false
+    prefersSortedWrites: false,
+    persistsInPlace: true
   }
 
   readonly pressure: Pressure = 'none'

@@ -52,7 +52,8 @@ export class LsmBackend implements Backend {
     syncWrite: true,
     bidirectionalCursor: true,
     compactsPersisted: true,
-    prefersSortedWrites: false
+    prefersSortedWrites: false,
+    persistsInPlace: false
   }
 
   readonly persistBytes: number
