@@ -226,38 +226,23 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     }
   }
 
-  protected async _getMany(
-    keys: Bytes[],
-    options: PrivateReadOptions
-  ): Promise<(Bytes | undefined)[]> {
+  // No asynchronous functions of their own: each would add a promise and two turns to every call.
+  protected _getMany(keys: Bytes[], options: PrivateReadOptions): Promise<(Bytes | undefined)[]> {
     const reads = readsOf(options.snapshot) ?? this.store
-    try {
-      if (options.valueEncoding === 'utf8') return await reads.getManyTexts(keys)
-      return await reads.getMany(keys)
-    } catch (error) {
-      throwLevelError(error)
-    }
+    const values = options.valueEncoding === 'utf8' ? reads.getManyTexts(keys) : reads.getMany(keys)
+    return values.catch(throwLevelError)
   }
 
-  protected async _has(key: Bytes, options: PrivateReadOptions): Promise<boolean> {
+  protected _has(key: Bytes, options: PrivateReadOptions): Promise<boolean> {
     const reads = readsOf(options.snapshot) ?? this.store
-    try {
-      return await reads.has(key)
-    } catch (error) {
-      throwLevelError(error)
-    }
+    return reads.has(key).catch(throwLevelError)
   }
 
   protected async _hasMany(keys: Bytes[], options: PrivateReadOptions): Promise<boolean[]> {
-    const reads = readsOf(options.snapshot) ?? this.store
-    try {
-      return (await reads.getMany(keys)).map((value) => value !== undefined)
-    } catch (error) {
-      throwLevelError(error)
-    }
+    const values = await this._getMany(keys, options)
+    return values.map((value) => value !== undefined)
   }
 
-  // No asynchronous functions of their own: each would add a promise and two turns to every write.
   protected _put(key: Bytes, value: Bytes, options: WriteOptions): Promise<void> {
     return this.store.put(key, value, writeOptionsOf(options)).catch(throwLevelError)
   }
@@ -266,12 +251,8 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     return this.store.del(key, writeOptionsOf(options)).catch(throwLevelError)
   }
 
-  protected async _batch(operations: Operation[], options: WriteOptions): Promise<void> {
-    try {
-      await this.store.batch(operations, writeOptionsOf(options))
-    } catch (error) {
-      throwLevelError(error)
-    }
+  protected _batch(operations: Operation[], options: WriteOptions): Promise<void> {
+    return this.store.batch(operations, writeOptionsOf(options)).catch(throwLevelError)
   }
 
   protected async _clear(options: PrivateRangeOptions & WriteOptions): Promise<void> {

@@ -21,6 +21,9 @@ export async function loadBackend(name: string): Promise<BackendKind> {
   )
 }
 
+/** Whether a directory with these names is LevelDB's; names alone, so nothing has to be loaded. */
+export { looksLikeLevelDb } from './level/files/file-names.js'
+
 /** What looks at the files of an LSM tree without opening it. */
 export async function loadTableInspection() {
   return import('./lsm/check/table-inspection.js')

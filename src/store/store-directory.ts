@@ -1,4 +1,4 @@
-import { looksLikeLevelDb } from '../backends/level/files/file-names.js'
+import { looksLikeLevelDb } from '../backends/registry.js'
 import { KintsugiError } from '../errors.js'
 import type { Vfs } from '../vfs/vfs.js'
 import { slotNames, type Identity } from './identity.js'

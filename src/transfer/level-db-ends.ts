@@ -33,10 +33,12 @@ export interface LevelDbPlace {
 export class LevelDbSource implements EntrySource {
   readonly state: SourceState
   readonly #place: LevelDbPlace
+  readonly #digest: string
   #reader: LevelDbReader
 
   private constructor(place: LevelDbPlace, digest: string, reader: LevelDbReader) {
     this.#place = place
+    this.#digest = digest
     this.#reader = reader
     this.state = { kind: 'leveldb', path: place.path, digest }
   }
@@ -55,8 +57,7 @@ export class LevelDbSource implements EntrySource {
 
   async reopen(): Promise<void> {
     await this.#reader.close()
-    const { digest } = this.state as { readonly digest: string }
-    this.#reader = await openUnchanged(this.#place, digest)
+    this.#reader = await openUnchanged(this.#place, this.#digest)
   }
 
   close(): Promise<void> {

@@ -60,7 +60,7 @@ function levelBatches(
   db: LevelDb,
   path: string,
   after: Buffer | undefined,
-  { bytes, entries }: BatchBounds
+  bounds: BatchBounds
 ): EntryBatches {
   // The next possible key is this one with a zero behind it.
   const range = after === undefined ? {} : { gte: Buffer.concat([after, Buffer.of(0)]) }
@@ -73,7 +73,7 @@ function levelBatches(
       await snapshot.close()
     }
   }
-  return inBatches(reader, { bytes, entries })
+  return inBatches(reader, bounds)
 }
 
 /** LevelDB ends a batch early when it has gathered enough bytes. */

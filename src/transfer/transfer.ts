@@ -189,7 +189,7 @@ class Transfer {
       await this.#sink.finish()
       return written
     } catch (error) {
-      await Promise.allSettled([writing])
+      await Promise.allSettled([writing]) // the failure before it is the one to report
       throw error
     }
   }
@@ -203,7 +203,8 @@ class Transfer {
       if (found.digest !== wanted.digest) throw await this.#difference(wanted, found)
       return wanted
     } catch (error) {
-      // Going on with a copy that is wrong would never make it right.
+      // Going on with a copy that is wrong would never make it right. Where even this cannot be
+      // written, the next run goes on, compares again, and comes here again.
       if (isCorruption(error)) await Promise.allSettled([this.#mark('clearing')])
       throw error
     }

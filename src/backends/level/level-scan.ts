@@ -61,10 +61,10 @@ export class LevelScan {
     return true
   }
 
-  /** Closing waits for a batch under way, and cannot fail otherwise. */
   close(): void {
     this.batch = []
     this.#ahead = undefined
+    // Closing waits for a batch under way, which nobody wants any more; it has no other failures.
     this.#iterator?.close().catch(() => undefined)
     this.#iterator = undefined
   }

@@ -45,8 +45,9 @@ export class LevelSnapshots {
   }
 }
 
-/** Closes it when nobody uses it any more. Closing waits for reads and cannot fail otherwise. */
+/** Closes it when nobody uses it any more. */
 function close(shared: SharedSnapshot): void {
   if (shared.users > 0 || shared.isCurrent) return
+  // Closing waits for reads, whose failures are told where they were asked for; it has no others.
   shared.snapshot.close().catch(() => undefined)
 }
