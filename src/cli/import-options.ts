@@ -8,6 +8,7 @@ import { splitList } from './key-plan.js'
 import { wholeNumber } from './number-options.js'
 import { linesDialect, type Dialect } from './record-splitter.js'
 import type { RowMapper, ValueMode } from './row-mapper.js'
+import { addSoleOption } from './sole-option.js'
 
 export interface ImportOptions extends BackendOption {
   readonly format?: 'csv' | 'jsonl'
@@ -82,14 +83,8 @@ export interface FromLevelDbOption {
 
 /** Instead of a file; what says how a file is read has no meaning with it. */
 export function addFromLevelDbOption(command: Command): Command {
-  const ofFiles = command.options
-    .map((option) => option.attributeName())
-    .filter((name) => !['json', 'progress', 'profile', 'backend'].includes(name))
-  return command.addOption(
-    new Option('--from-leveldb <dir>', 'copy a plain LevelDB database into a new store').conflicts(
-      ofFiles
-    )
-  )
+  const description = 'copy a plain LevelDB database into a new store'
+  return addSoleOption(command, '--from-leveldb <dir>', description, ['backend'])
 }
 
 /** One byte: the sign itself, `\t` or `tab`, or `none`. */

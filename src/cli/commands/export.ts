@@ -11,6 +11,7 @@ import { formatBytes, formatDuration, formatNumber, Output, plural } from '../ou
 import type { Host, Session } from '../session.js'
 import { exportLevelDb } from '../../transfer/migrate.js'
 import { copyHelp, runCopy } from '../copying.js'
+import { addSoleOption } from '../sole-option.js'
 import { profileOf, withStore } from '../store-access.js'
 
 interface ExportOptions extends RangeOptions {
@@ -86,14 +87,7 @@ function addExportOptions(command: Command): Command {
 
 /** Instead of a file; what says which entries, and how they are written, has no meaning with it. */
 function addToLevelDbOption(command: Command): Command {
-  const ofFiles = command.options
-    .map((option) => option.attributeName())
-    .filter((name) => !['json', 'progress', 'profile'].includes(name))
-  return command.addOption(
-    new Option('--to-leveldb <dir>', 'copy everything into a new LevelDB database').conflicts(
-      ofFiles
-    )
-  )
+  return addSoleOption(command, '--to-leveldb <dir>', 'copy everything into a new LevelDB database')
 }
 
 async function exportDatabase(session: Session, path: string, target: string): Promise<void> {
