@@ -70,6 +70,8 @@ describe.runIf(loadNativeBinding() !== undefined)('a copy in a process that is k
       expect(await run(args, 3, 5)).toEqual({ killed: true })
       const { report } = (await run(args, Infinity, 0)) as Extract<Run, { killed: false }>
       expect(report.entries).toBe(entries.length)
+      // By the third report two batches were written, which a kill leaves there.
+      expect(report.resumed).toBe(true)
       const store = to === 'leveldb' ? join(directory, 'read') : b
       if (to === 'leveldb') await importLevelDb(b, store)
       expect(await contentsOf(store)).toEqual(linesOf(entries))
