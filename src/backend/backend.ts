@@ -14,6 +14,9 @@ import type { Vfs } from '../vfs/vfs.js'
 export interface Backend {
   readonly capabilities: BackendCapabilities
 
+  /** What opening found and put right without a loss, for people. */
+  readonly openingWarnings?: readonly string[]
+
   /** Highest applied sequence number; 0 before the first commit. */
   readonly appliedSeq: number
   /** Everything up to here survives power loss without the log. */

@@ -198,7 +198,7 @@ async function openExisting(opening: Opening): Promise<Store> {
     seq: backend.appliedSeq,
     droppedBytes: report.dropped.reduce((sum, loss) => sum + loss.bytes, 0),
     droppedFirstSeq: report.dropped[0]?.firstSeq,
-    warnings: [...loaded.warnings, ...warningsOf(report), ...damageOf(backend)],
+    warnings: [...loaded.warnings, ...warningsOf(report), ...warningsOfBackend(backend)],
     epoch: identityFile.current.epoch,
     durationMs: clock.now() - opening.startedMs
   }
@@ -355,8 +355,9 @@ function warningsOf(report: RecoveryReport): string[] {
   ]
 }
 
-function damageOf(backend: Backend): string[] {
-  return backend.damagedRanges().map(({ reason }) => `${reason}; run a repair`)
+function warningsOfBackend(backend: Backend): string[] {
+  const damage = backend.damagedRanges().map(({ reason }) => `${reason}; run a repair`)
+  return [...(backend.openingWarnings ?? []), ...damage]
 }
 
 /** The store as an object, around parts that are ready. */

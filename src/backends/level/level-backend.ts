@@ -43,6 +43,8 @@ export interface LevelParts {
   readonly values: StoredValues
   /** Takes away what a read-only opening made. */
   readonly cleanUp: () => void
+  /** What opening has to tell. */
+  readonly warnings: readonly string[]
 }
 
 /**
@@ -92,6 +94,10 @@ export class LevelBackend implements Backend {
       snapshots: this.#snapshots,
       chunks: new ChunkWriter()
     }
+  }
+
+  get openingWarnings(): readonly string[] {
+    return this.#parts.warnings
   }
 
   get appliedSeq(): number {

@@ -5,6 +5,7 @@ import { appliedKey, databaseName } from './format.js'
 import { LevelBackend } from './level-backend.js'
 import { LevelDb } from './level-db.js'
 import { appliedValue } from './level-persist.js'
+import { cutManifest } from './manifest-tail.js'
 import { realPathOf } from './real-path.js'
 import { salvageLevel } from './salvage.js'
 import { makeShadow, removeShadow } from './shadow.js'
@@ -37,7 +38,14 @@ async function createLevel(context: BackendContext): Promise<Backend> {
     const first = { durableSeq: 0, files: await files.sync() }
     state = await StateFile.create(vfs, directory, storeId, checksum, first)
     await vfs.syncDirectory(directory)
-    return new LevelBackend(context, { db, state, files, values, cleanUp: () => undefined })
+    return new LevelBackend(context, {
+      db,
+      state,
+      files,
+      values,
+      cleanUp: () => undefined,
+      warnings: []
+    })
   } catch (error) {
     await state?.close()
     await db.close()
@@ -53,9 +61,13 @@ async function openLevel(context: BackendContext): Promise<Backend> {
   const state = await StateFile.open(vfs, directory, storeId, checksum, readOnly)
   try {
     await checkFiles(context, path, state)
-    if (!readOnly) return await openAt(context, realPath, path, state, () => undefined)
+    const { files } = state.state
+    if (!readOnly) {
+      const warning = await cutManifest(context, path, files)
+      return await openAt(context, realPath, path, state, () => undefined, warning)
+    }
     // LevelDB writes when it opens: logs become tables.
-    const shadow = await makeShadow(vfs, path, realPath)
+    const shadow = await makeShadow(vfs, path, realPath, files)
     const cleanUp = (): void => removeShadow(vfs, shadow)
     try {
       return await openAt(context, shadow, path, state, cleanUp)
@@ -74,7 +86,8 @@ async function openAt(
   realPath: string,
   path: string,
   state: StateFile,
-  cleanUp: () => void
+  cleanUp: () => void,
+  warning?: string
 ): Promise<Backend> {
   const { vfs, storeId, checksum, options, readOnly } = context
   const values = new StoredValues(storeId, checksum)
@@ -85,7 +98,8 @@ async function openAt(
     const files = new LevelFiles(vfs, path)
     // What was read may be in memory only, and opening has made files (rule F4).
     if (!readOnly) await state.publish({ files: await files.sync() })
-    return new LevelBackend(context, { db, state, files, values, cleanUp })
+    const warnings = warning === undefined ? [] : [warning]
+    return new LevelBackend(context, { db, state, files, values, cleanUp, warnings })
   } catch (error) {
     await db.close()
     throw error

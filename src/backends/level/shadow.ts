@@ -1,19 +1,34 @@
 import type { Vfs } from '../../vfs/vfs.js'
 import { readCurrentManifest } from './files/current-manifest.js'
 import { parseFileName } from './files/file-names.js'
+import { cutCopiedManifest, findManifestTail } from './manifest-tail.js'
+import type { SyncedFile } from './state.js'
 
 /**
  * A place where LevelDB can open a database without changing it: live tables as links, all else as
  * copies. What a dead process left of a table has a name that LevelDB gives out again, and it would
  * write through a link. Whoever asks for the place gives it back with `removeShadow`.
  */
-export async function makeShadow(vfs: Vfs, path: string, realPath: string): Promise<string> {
-  const { state } = await readCurrentManifest(vfs, path, await vfs.readdir(path), [])
+export async function makeShadow(
+  vfs: Vfs,
+  path: string,
+  realPath: string,
+  synced: readonly SyncedFile[] = []
+): Promise<string> {
+  const { state } = await readCurrentManifest(vfs, path, await vfs.readdir(path), synced)
   const live = new Set(state?.tables.map(({ number }) => number))
-  return vfs.shadowSync(realPath, (name) => {
+  const tailed = await findManifestTail(vfs, path, synced)
+  const shadow = vfs.shadowSync(realPath, (name) => {
     const file = parseFileName(name)
     return file !== undefined && !(file.kind === 'table' && live.has(file.number))
   })
+  try {
+    if (tailed !== undefined) await cutCopiedManifest(vfs, shadow, tailed)
+    return shadow
+  } catch (error) {
+    removeShadow(vfs, shadow)
+    throw error
+  }
 }
 
 export function removeShadow(vfs: Vfs, shadow: string): void {

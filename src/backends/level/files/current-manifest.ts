@@ -2,7 +2,12 @@ import type { Finding } from '../../../backend/backend.js'
 import type { Vfs } from '../../../vfs/vfs.js'
 import { currentName, parseFileName } from './file-names.js'
 import { fileFinding } from './finding.js'
-import { type LevelState, type ManifestReading, readManifest } from './manifest-state.js'
+import {
+  type LevelState,
+  type ManifestReading,
+  type ManifestTail,
+  readManifest
+} from './manifest-state.js'
 import { openIfThere, readFully } from './read-fully.js'
 
 /** A file and how much of it a completed sync covers. */
@@ -69,21 +74,36 @@ export async function readCurrentManifest(
     findings.push(fileFinding('missing-file', path, 'it is missing although CURRENT names it'))
     return { name, reading, state: undefined, findings }
   }
-  const flaw = flawOf(reading, known?.name === name ? known.sizeBytes : 0)
+  // A newer one than the known is synced as far as LevelDB needs it before CURRENT names it.
+  const syncedBytes = known?.name === name ? known.sizeBytes : known && 0
+  const flaw = flawOf(reading, syncedBytes)
   if (flaw) findings.push(fileFinding('damaged-manifest', path, flaw.reason, flaw))
+  else if (reading.tail?.isTorn === false) findings.push(tailFinding(path, reading.tail))
   return { name, reading, state: flaw ? undefined : reading.state, findings }
 }
 
-/** What makes a manifest unfit, given that `syncedBytes` of it were synced. */
+/**
+ * What makes a manifest unfit, given that `syncedBytes` of it were synced. Behind them a power cut may
+ * have left anything: an edit that was never synced is not needed, because only then LevelDB removes
+ * what it replaces. Undefined: nobody knows how many; then garbage may have been a synced edit.
+ */
 export function flawOf(
   reading: ManifestReading,
-  syncedBytes: number
+  syncedBytes: number | undefined
 ): { readonly offset: number; readonly reason: string } | undefined {
-  const { problem, torn, sizeBytes } = reading
+  const { problem, tail, sizeBytes } = reading
   if (problem) return problem
-  if (torn && torn.offset < syncedBytes) return torn
+  if (syncedBytes === undefined) return tail?.isTorn === false ? tail : undefined
+  if (tail && tail.offset < syncedBytes) return tail
   if (sizeBytes >= syncedBytes) return undefined
   return { offset: sizeBytes, reason: `it ends here although ${syncedBytes} bytes were synced` }
+}
+
+function tailFinding(path: string, { offset, reason }: ManifestTail): Finding {
+  const message =
+    `${path} at byte ${offset}: ${reason}; nothing that was synced is concerned, and opening the ` +
+    'store for writing makes it good'
+  return { severity: 'warning', kind: 'manifest-tail', message, path, offset }
 }
 
 /** Of a numbered file; 0 for others. */

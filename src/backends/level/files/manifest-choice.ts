@@ -48,7 +48,7 @@ export async function chooseManifest(
     if (reading === undefined) continue
     for (const number of reading.deleted) deleted.add(number)
     for (const table of reading.known) known.set(table.number, table)
-    const flaw = flawOf(reading, sizes.get(name) ?? 0)
+    const flaw = flawOf(reading, synced && (sizes.get(name) ?? 0))
     // Behind a damaged one, an older one is too old, unless it was in use.
     const mayBeIt = name === current || name === candidates[0] || numberOf(name) === oldest
     if (flaw) flaws.push(`${name} is damaged at byte ${flaw.offset}: ${flaw.reason}`)

@@ -6,6 +6,9 @@ import { type LogDamage, readLogRecords } from './log-records.js'
 import { openIfThere } from './read-fully.js'
 import { decodeVersionEdit, type LiveTable, type VersionEdit } from './version-edit.js'
 
+/** From `offset` to its end a manifest has no record. `isTorn`: it simply ends within one. */
+export type ManifestTail = Pick<LogDamage, 'offset' | 'reason' | 'isTorn'>
+
 /** What a manifest says at its end. */
 export interface LevelState {
   /** By level, then by number. */
@@ -27,10 +30,10 @@ export interface ManifestReading {
   /** Undefined where the manifest is damaged or does not say what it has to. */
   readonly state: LevelState | undefined
   readonly sizeBytes: number
-  /** What stands in the way, and where; a torn tail does not. */
+  /** What stands in the way, and where; a tail does not. */
   readonly problem: { readonly offset: number; readonly reason: string } | undefined
-  /** A tail that holds no record: normal after a power cut. */
-  readonly torn: LogDamage | undefined
+  /** What follows the last record and is none: normal after a power cut where it was not synced. */
+  readonly tail: ManifestTail | undefined
   /** The tables of all edits that could be read, of a damaged manifest too. */
   readonly known: readonly LiveTable[]
   /** Numbers of the tables that some edit removed. */
@@ -61,12 +64,12 @@ class ManifestReplay {
     Record<'logNumber' | 'prevLogNumber' | 'nextFile' | 'lastSeq', number>
   > = {}
   #problem: ManifestReading['problem']
-  #torn: LogDamage | undefined
+  #tail: ManifestTail | undefined
 
   take(offset: number, bytes: Buffer): void {
-    // What looked like a torn tail is none where records follow.
-    if (this.#torn !== undefined) this.#fail(this.#torn.offset, this.#torn.reason)
-    this.#torn = undefined
+    // What looked like a tail is none where records follow.
+    if (this.#tail !== undefined) this.#fail(this.#tail.offset, this.#tail.reason)
+    this.#tail = undefined
     try {
       this.#apply(decodeVersionEdit(bytes))
     } catch (error) {
@@ -76,8 +79,8 @@ class ManifestReplay {
   }
 
   noteDamage(damage: LogDamage): void {
-    if (damage.isTorn) this.#torn = damage
-    else this.#fail(damage.offset, damage.reason)
+    const { offset, reason } = this.#tail ?? damage
+    this.#tail = { offset, reason, isTorn: damage.isTorn && this.#tail?.isTorn !== false }
   }
 
   conclude(sizeBytes: number): ManifestReading {
@@ -95,7 +98,7 @@ class ManifestReplay {
       state,
       sizeBytes,
       problem: this.#problem,
-      torn: this.#torn,
+      tail: this.#tail,
       known: tables,
       deleted: this.#deleted
     }
