@@ -209,9 +209,8 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
   protected _get(key: Bytes, options: PrivateReadOptions): unknown {
     const reads = readsOf(options.snapshot) ?? this.store
     try {
-      const value = reads.tryGet(key)
-      if (value === null) return load(reads, key, options)
-      return value !== undefined && options.valueEncoding === 'utf8' ? value.toString() : value
+      const value = reads.getOrLoad(key, options.valueEncoding === 'utf8' ? 'utf8' : 'buffer')
+      return value instanceof Promise ? value.catch(throwLevelError) : value
     } catch (error) {
       throwLevelError(error)
     }
@@ -395,18 +394,6 @@ function keysOf(reads: Reads, scan: ScanOptions): Source<Item> {
 
 function valuesOf(reads: Reads, scan: ScanOptions): Source<Item> {
   return reads.values(scan)
-}
-
-async function load(
-  reads: Pick<Snapshot, 'get' | 'getText'>,
-  key: Bytes,
-  options: PrivateReadOptions
-): Promise<Bytes | undefined> {
-  try {
-    return await (options.valueEncoding === 'utf8' ? reads.getText(key) : reads.get(key))
-  } catch (error) {
-    throwLevelError(error)
-  }
 }
 
 function rangeOf({ gt, gte, lt, lte }: PrivateRangeOptions): KeyRange {

@@ -66,6 +66,8 @@ export interface Backend {
   /** Many point reads at once; faster than one by one. `null` where a value is not in memory. */
   tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[]
 
+  /** As `ReadView#answersLoads`. */
+  readonly answersLoads?: boolean | undefined
   /** As `ReadView#texts`, of the current state. */
   readonly texts?: TextReads | undefined
 
@@ -131,6 +133,11 @@ export interface ReadView {
   tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[]
   /** Fills in the values that `tryGetMany` of these keys answered null for. */
   loadMany(keys: readonly Uint8Array[], values: (Buffer | undefined | null)[]): Promise<void>
+  /**
+   * `load` never answers null, and takes a copy of the key before it returns, as does `loadMany`.
+   * Default false.
+   */
+  readonly answersLoads?: boolean | undefined
   /** Point reads of text, where the backend reads it faster than bytes. */
   readonly texts?: TextReads | undefined
   cursor(options: CursorOptions): Cursor
@@ -141,9 +148,9 @@ export interface ReadView {
 export interface TextReads {
   /** As `ReadView#getSync`. */
   getSync(key: Uint8Array): string | undefined
-  /** What `tryGet` answered null for; the key has to stay as it is until it settles. */
+  /** What `tryGet` answered null for; takes a copy of the key before it returns. */
   load(key: Uint8Array): Promise<string | undefined>
-  /** As `ReadView#loadMany`; values that are there stay as they are. */
+  /** As `ReadView#loadMany`, with copies of the keys; values that are there stay as they are. */
   loadMany(
     keys: readonly Uint8Array[],
     values: (Buffer | string | undefined | null)[]

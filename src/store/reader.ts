@@ -16,7 +16,10 @@ import { OpenIterators } from './open-iterators.js'
 import { checkSignal } from './work.js'
 
 /** Point reads; a backend answers them for its current state, a view for its own. */
-export type PointReads = Pick<ReadView, 'getSync' | 'tryGet' | 'load' | 'tryGetMany' | 'texts'>
+export type PointReads = Pick<
+  ReadView,
+  'getSync' | 'tryGet' | 'load' | 'tryGetMany' | 'texts' | 'answersLoads'
+>
 
 /**
  * What can be read, from the store's current state or from a snapshot. `K` and `V` are what keys
@@ -54,30 +57,38 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
 
   /** The value of a key, or undefined. Never blocks the event loop on the disk. */
   async get(key: Bytes): Promise<V | undefined> {
-    if (this.valueEncoding === 'utf8') return (await this.getText(key)) as V | undefined
-    return (await this.#getBytes(key)) as V | undefined
+    return (await this.getOrLoad(key, this.valueEncoding)) as V | undefined
   }
 
   /** As `get`, with the value as text whatever the encoding is. */
   async getText(key: Bytes): Promise<string | undefined> {
-    const reads = this.reads()
-    if (reads.texts === undefined) return (await this.#getBytes(key))?.toString()
-    const bytes = keyBytes(key)
-    const value = reads.tryGet(bytes)
-    if (value !== null) return value?.toString()
-    return reads.texts.load(ownKey(key, bytes))
+    return (await this.getOrLoad(key, 'utf8')) as string | undefined
   }
 
-  async #getBytes(key: Bytes): Promise<Buffer | undefined> {
-    let bytes = keyBytes(key)
-    let value = this.reads().tryGet(bytes)
-    // While this waits the caller may use the memory for another key.
-    if (value === null) bytes = ownKey(key, bytes)
-    while (value === null) {
-      value = await this.reads().load(bytes)
-      if (value === null) value = this.reads().tryGet(bytes)
+  /** As `get` in an encoding, and a promise only where the disk has to be asked. */
+  getOrLoad(
+    key: Bytes,
+    encoding: Encoding
+  ): Buffer | string | undefined | Promise<Buffer | string | undefined> {
+    const reads = this.reads()
+    const bytes = keyBytes(key)
+    const value = reads.tryGet(bytes)
+    if (value !== null) return encoding === 'utf8' ? value?.toString() : value
+    const { texts } = reads
+    if (encoding === 'utf8' && texts !== undefined) return texts.load(bytes)
+    if (encoding === 'buffer' && reads.answersLoads === true) {
+      return reads.load(bytes) as Promise<Buffer | undefined>
     }
-    return value
+    return this.#load(ownKey(key, bytes), encoding)
+  }
+
+  async #load(key: Uint8Array, encoding: Encoding): Promise<Buffer | string | undefined> {
+    let value: Buffer | undefined | null = null
+    while (value === null) {
+      value = await this.reads().load(key)
+      if (value === null) value = this.reads().tryGet(key)
+    }
+    return encoding === 'utf8' ? value?.toString() : value
   }
 
   /**
@@ -137,9 +148,8 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
     const bytes = keyList(keys)
     const values = this.reads().tryGetMany(bytes) as (T | undefined | null)[]
     if (values.includes(null)) {
-      // While it waits the caller may use the memory for other keys.
-      const own = bytes.map((key, i) => ownKey(keys[i], key))
       const view = this.openView()
+      const own = view.answersLoads === true ? bytes : bytes.map((key, i) => ownKey(keys[i], key))
       try {
         await load(view, own, values)
       } finally {
@@ -205,9 +215,12 @@ export abstract class Reader<K extends Buffer | string, V extends Buffer | strin
   }
 }
 
-/** The bytes of a key where nobody changes them; those of a string were made for it. */
+/**
+ * The bytes of a key where nobody changes them while something waits; those of a string were made
+ * for it.
+ */
 function ownKey(key: Bytes, bytes: Uint8Array): Uint8Array {
-  return typeof key === 'string' ? bytes : Uint8Array.from(bytes)
+  return typeof key === 'string' ? bytes : new Uint8Array(bytes)
 }
 
 function keyList(keys: readonly Bytes[]): Uint8Array[] {

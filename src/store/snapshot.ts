@@ -75,6 +75,7 @@ class SharedView {
     const view = this.shared
     return {
       seq: view.seq,
+      answersLoads: view.answersLoads,
       getSync: (key) => view.getSync(key),
       tryGet: (key) => view.tryGet(key),
       load: (key) => view.load(key),

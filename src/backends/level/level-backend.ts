@@ -62,6 +62,7 @@ export class LevelBackend implements Backend {
   }
 
   readonly pressure: Pressure = 'none'
+  readonly answersLoads = true
   readonly texts: LevelTexts
   readonly persistBytes: number
   readonly holdBytes: number

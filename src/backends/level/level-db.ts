@@ -15,13 +15,14 @@ const asText = { keyEncoding: 'buffer', valueEncoding: 'utf8' } as const
 interface PrivateGetOptions {
   readonly keyEncoding: 'buffer'
   readonly valueEncoding: Encoding
-  readonly snapshot?: LevelSnapshot
+  readonly snapshot?: LevelSnapshot | undefined
 }
 
 /** What implementations of `abstract-level` have behind `getSync` and `get`. */
 interface PrivateReads {
   _get(key: Buffer, options: PrivateGetOptions): Promise<Buffer | string | undefined>
   _getSync(key: Buffer, options: PrivateGetOptions): Buffer | string | undefined
+  _getMany(keys: Buffer[], options: PrivateGetOptions): Promise<(Buffer | string | undefined)[]>
 }
 
 /** One operation of a batch; the bytes are copied when the batch is handed over. */
@@ -98,31 +99,21 @@ export class LevelDb {
     return this.#getSync(key, snapshot === undefined ? asText : { ...asText, snapshot }) as string
   }
 
-  /** The key has to stay as it is until it settles. */
-  async get(key: Buffer, snapshot?: LevelSnapshot): Promise<Buffer | undefined> {
-    return (await this.#get(key, asBytes, snapshot)) as Buffer | undefined
+  /** The key has to stay as it is until it settles; an error of the promise is LevelDB's. */
+  get(key: Buffer, snapshot?: LevelSnapshot): Promise<Buffer | undefined> {
+    return this.#get(key, asBytes, snapshot) as Promise<Buffer | undefined>
   }
 
-  async getText(key: Buffer, snapshot?: LevelSnapshot): Promise<string | undefined> {
-    return (await this.#get(key, asText, snapshot)) as string | undefined
+  getText(key: Buffer, snapshot?: LevelSnapshot): Promise<string | undefined> {
+    return this.#get(key, asText, snapshot) as Promise<string | undefined>
   }
 
-  async getMany(keys: Buffer[], snapshot?: LevelSnapshot): Promise<(Buffer | undefined)[]> {
-    this.#check()
-    try {
-      return await this.#database.getMany(keys, { ...asBytes, snapshot })
-    } catch (error) {
-      throw levelError(error, this.path, 'get')
-    }
+  getMany(keys: Buffer[], snapshot?: LevelSnapshot): Promise<(Buffer | undefined)[]> {
+    return this.#getMany(keys, { ...asBytes, snapshot }) as Promise<(Buffer | undefined)[]>
   }
 
-  async getManyTexts(keys: Buffer[], snapshot?: LevelSnapshot): Promise<(string | undefined)[]> {
-    this.#check()
-    try {
-      return await this.#database.getMany<Buffer, string>(keys, { ...asText, snapshot })
-    } catch (error) {
-      throw levelError(error, this.path, 'get')
-    }
+  getManyTexts(keys: Buffer[], snapshot?: LevelSnapshot): Promise<(string | undefined)[]> {
+    return this.#getMany(keys, { ...asText, snapshot }) as Promise<(string | undefined)[]>
   }
 
   /** A state of the database; close it. */
@@ -216,19 +207,32 @@ export class LevelDb {
   }
 
   /** Closing waits for it; with a snapshot the public form keeps that from being closed. */
-  async #get(
+  #get(
     key: Buffer,
     options: PrivateGetOptions,
     snapshot: LevelSnapshot | undefined
   ): Promise<Buffer | string | undefined> {
     this.#check()
+    if (snapshot !== undefined) {
+      return this.#database.get<Buffer, Buffer | string>(key, { ...options, snapshot })
+    }
+    return (this.#database as unknown as PrivateReads)._get(key, options)
+  }
+
+  async #getMany(
+    keys: Buffer[],
+    options: PrivateGetOptions
+  ): Promise<(Buffer | string | undefined)[]> {
+    this.#check()
+    const { snapshot } = options
+    // Closing the snapshot waits for it, as with the public form.
+    snapshot?.ref()
     try {
-      if (snapshot !== undefined) {
-        return await this.#database.get<Buffer, Buffer | string>(key, { ...options, snapshot })
-      }
-      return await (this.#database as unknown as PrivateReads)._get(key, options)
+      return await (this.#database as unknown as PrivateReads)._getMany(keys, options)
     } catch (error) {
       throw levelError(error, this.path, 'get')
+    } finally {
+      snapshot?.unref()
     }
   }
 

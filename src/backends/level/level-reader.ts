@@ -1,7 +1,8 @@
 import type { DamageList } from '../../backend/damage-list.js'
 import { StoredValue } from './format.js'
+import { levelError } from './level-error.js'
 import type { LevelDb, LevelSnapshot } from './level-db.js'
-import { KeyScratch, storedKey } from './stored-key.js'
+import { KeyScratch, storedKey, userKey } from './stored-key.js'
 import type { StoredValues } from './stored-value.js'
 
 /** Point reads of what LevelDB has, each value checked. */
@@ -24,7 +25,13 @@ export class LevelReader {
 
   async get(key: Uint8Array, snapshot?: LevelSnapshot): Promise<Buffer | undefined> {
     const stored = storedKey(key)
-    return this.#open(await this.db.get(stored, snapshot), stored)
+    let found: Buffer | undefined
+    try {
+      found = await this.db.get(stored, snapshot)
+    } catch (error) {
+      throw levelError(error, this.db.path, 'get')
+    }
+    return this.#open(found, stored)
   }
 
   /** Fills in the values that are null. */
@@ -52,10 +59,15 @@ export class LevelReader {
 
   async getText(key: Uint8Array, snapshot?: LevelSnapshot): Promise<string | undefined> {
     const stored = storedKey(key)
-    const text = await this.db.getText(stored, snapshot)
+    let text: string | undefined
+    try {
+      text = await this.db.getText(stored, snapshot)
+    } catch (error) {
+      throw levelError(error, this.db.path, 'get')
+    }
     if (text === undefined) return undefined
     if (this.values.provesText(text, stored)) return text.slice(StoredValue.value)
-    return (await this.get(key, snapshot))?.toString()
+    return (await this.get(userKey(stored), snapshot))?.toString()
   }
 
   /** Fills in the values that are null, as text. */
@@ -73,7 +85,7 @@ export class LevelReader {
       const isText = text === undefined || this.values.provesText(text, wanted[i])
       values[places[i]] = isText
         ? text?.slice(StoredValue.value)
-        : (await this.get(keys[places[i]], snapshot))?.toString()
+        : (await this.get(userKey(wanted[i]), snapshot))?.toString()
     }
   }
 

@@ -32,6 +32,7 @@ export interface ViewOrigin {
  * view was opened; the memtables hide it.
  */
 export class LevelView implements ReadView {
+  readonly answersLoads = true
   readonly seq: number
   readonly #origin: ViewOrigin
   readonly #memtables: readonly Memtable[]

@@ -31,6 +31,32 @@ async function filled(path: string, seed: number) {
 }
 
 describe('reading a level store as text', () => {
+  it('reads the keys that were asked for, whatever becomes of their memory meanwhile', async () => {
+    const store = await stores.disk(stores.directory(), level)
+    const values = [Buffer.from('some text'), Buffer.from([0xff, 0xc0, 0x80])]
+    for (const [i, value] of values.entries()) await store.put(`key ${i}`, value)
+    await store.persist()
+    for (const [i, value] of values.entries()) {
+      for (const reads of [store, store.snapshot()]) {
+        const key = Buffer.alloc(5)
+        const begun = <T>(read: () => Promise<T>): Promise<T> => {
+          key.write(`key ${i}`)
+          const reading = read()
+          key.write(`key ${1 - i}`)
+          return reading
+        }
+        const found = await Promise.all([
+          begun(() => reads.get(key)),
+          begun(() => reads.getText(key)),
+          begun(() => reads.getMany([key])),
+          begun(() => reads.getManyTexts([key]))
+        ])
+        expect(found).toEqual([value, value.toString(), [value], [value.toString()]])
+        if (reads !== store) await reads.close()
+      }
+    }
+  })
+
   it.each([1, 2, 3])('shows what decoding the bytes shows (seed %i)', async (seed) => {
     const { store, entries, random } = await filled(stores.directory(), seed)
     for (const isInMemory of [false, true]) {
