@@ -6,10 +6,9 @@ export interface BackendOption {
 }
 
 /** For commands that create a store. */
-export function addBackendOption(command: Command): Command {
-  return command.addOption(
-    new Option('--backend <name>', 'how a new store keeps its data; btree without it').choices(
-      backendNames
-    )
-  )
+export function addBackendOption(
+  command: Command,
+  description = 'how a new store keeps its data; btree without it'
+): Command {
+  return command.addOption(new Option('--backend <name>', description).choices(backendNames))
 }

@@ -16,7 +16,7 @@ export function migrateCommand(host: Host): Command {
       'kintsugi migrate ./old ./new --backend btree --json'
     ]
   )
-  return addBackendOption(command)
+  return addBackendOption(command, 'how the new store keeps its data; has to be given')
     .addHelpText('after', `${copyHelp}\nThe source is opened read-only and stays as it is.`)
     .action(
       host.action<BackendOption>(async (session, [source, destination], { backend }) => {
