@@ -24,10 +24,6 @@ export function manifestName(number: number): string {
   return `MANIFEST-${padded(number)}`
 }
 
-export function logName(number: number): string {
-  return `${padded(number)}.log`
-}
-
 /** LevelDB writes `.ldb` and still reads the `.sst` of its old versions. */
 export function tableNames(number: number): readonly string[] {
   return [`${padded(number)}.ldb`, `${padded(number)}.sst`]

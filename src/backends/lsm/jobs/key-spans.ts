@@ -63,17 +63,6 @@ export function retainedTombstones(
   return RangeTombstones.merge(parts)
 }
 
-/** The smallest span that holds all of them; undefined where there are none. */
-export function hullOf(spans: readonly KeySpan[]): KeySpan | undefined {
-  if (spans.length === 0) return undefined
-  let { low, high } = spans[0]
-  for (const span of spans) {
-    if (compareBytes(span.low, low) < 0) low = span.low
-    if (compareHighs(span.high, high) > 0) high = span.high
-  }
-  return { low, high }
-}
-
 /** Order of `key[start, end)` and another key. */
 export function compareKey(key: Uint8Array, start: number, end: number, other: Uint8Array): number {
   const length = Math.min(end - start, other.length)
