@@ -2,20 +2,18 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { DamagedRange } from '../../../dist/backend/backend.js'
 import { SeededRandom } from '../../../dist/base/random.js'
 import { open, repair, type RepairReport } from '../../../dist/index.js'
 import { tinyOptions } from '../../helpers/backends.js'
+import { compareWithHistory, type Contents, type Differences } from '../../helpers/repair-losses.js'
 
 const options = { ...tinyOptions, backend: 'level' } as const
 
 export type Files = Map<string, Buffer>
 
-/** A store at rest, what it holds, and everything that it ever held. */
-export interface Specimen {
+/** A store at rest, with what it holds and ever held. */
+export interface Specimen extends Contents {
   readonly files: ReadonlyMap<string, Buffer>
-  readonly entries: ReadonlyMap<string, Buffer>
-  readonly history: ReadonlyMap<string, readonly Buffer[]>
 }
 
 export interface SpecimenShape {
@@ -106,11 +104,8 @@ export function namesOf(files: ReadonlyMap<string, Buffer>, pattern: RegExp): st
   return [...files.keys()].filter((name) => pattern.test(name))
 }
 
-export interface Outcome {
+export interface Outcome extends Differences {
   readonly report: RepairReport
-  /** Keys that are not there, or not what they were. */
-  readonly missing: number
-  readonly stale: number
   /** The store said it was damaged, before it was repaired. */
   readonly isRefused: boolean
 }
@@ -149,7 +144,7 @@ export function repairAndJudge(specimen: Specimen, damaged: Files): Promise<Outc
       const found = new Map<string, Buffer>()
       for await (const [key, value] of store.entries()) found.set(key.toString(), value)
       assert.equal(report.entries, found.size, 'the report counts other entries')
-      return { report, isRefused, ...compare(specimen, found, report) }
+      return { report, isRefused, ...compareWithHistory(specimen, found, report) }
     } finally {
       await store.close()
     }
@@ -172,36 +167,4 @@ function pictureOf(directory: string): Map<string, string> {
   // What a lock's owner writes about itself is no part of the store.
   files.delete('LOCK')
   return new Map([...files].map(([name, bytes]) => [name, bytes.toString('latin1')]))
-}
-
-function compare(
-  { entries, history }: Specimen,
-  found: ReadonlyMap<string, Buffer>,
-  { lost, possiblyStale, lostCommits }: RepairReport
-): { missing: number; stale: number } {
-  let [missing, stale] = [0, 0]
-  for (const key of new Set([...history.keys(), ...found.keys()])) {
-    const [expected, actual] = [entries.get(key), found.get(key)]
-    if (actual === undefined ? expected === undefined : expected?.equals(actual)) continue
-    if (actual === undefined) {
-      missing++
-      assert.ok(isIn(key, lost) || lostCommits.length > 0, `${key} is missing in silence`)
-      continue
-    }
-    stale++
-    const isOld = (history.get(key) ?? []).some((value) => value.equals(actual))
-    assert.ok(isOld, `${key} has a value that it never had`)
-    const what = expected === undefined ? 'came back' : 'is out of date'
-    assert.ok(isIn(key, possiblyStale) || lostCommits.length > 0, `${key} ${what} in silence`)
-  }
-  return { missing, stale }
-}
-
-function isIn(key: string, ranges: readonly DamagedRange[]): boolean {
-  const bytes = Buffer.from(key)
-  return ranges.some(
-    ({ lowKey, highKey }) =>
-      (lowKey === undefined || Buffer.compare(lowKey, bytes) <= 0) &&
-      (highKey === undefined || Buffer.compare(bytes, highKey) < 0)
-  )
 }

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { SeededRandom } from '../../../dist/base/random.js'
 import { open, repair } from '../../../dist/index.js'
+import { Tally } from '../../helpers/repair-losses.js'
 import {
   type Files,
   makeSpecimen,
@@ -69,23 +70,6 @@ function zero(files: Files, name: string): string {
 function cutTo(files: Files, name: string, sizeBytes: number): string {
   change(files, name, (bytes) => bytes.subarray(0, sizeBytes))
   return `${name} cut to ${sizeBytes} bytes`
-}
-
-/** Sums over the cases, so that a campaign that harms nothing is noticed. */
-class Tally {
-  cases = 0
-  rebuilt = 0
-  missing = 0
-  stale = 0
-  reported = 0
-
-  add({ report, missing, stale }: Outcome): void {
-    this.cases++
-    if (report.rebuilt) this.rebuilt++
-    if (report.lost.length + report.possiblyStale.length > 0) this.reported++
-    this.missing += missing
-    this.stale += stale
-  }
 }
 
 describe('a repair of a level store', () => {

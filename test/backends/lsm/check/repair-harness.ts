@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
-import type { DamagedRange } from '../../../../dist/backend/backend.js'
 import { SeededRandom } from '../../../../dist/base/random.js'
 import { open, repair, type RepairReport } from '../../../../dist/index.js'
 import { MemVfs } from '../../../../dist/vfs/mem-vfs.js'
 import { tinyOptions } from '../../../helpers/backends.js'
+import {
+  compareWithHistory,
+  type Contents,
+  type Differences
+} from '../../../helpers/repair-losses.js'
 import { TestClock } from '../../../helpers/test-clock.js'
 
 export const path = '/store'
@@ -25,13 +29,11 @@ export function openAt(vfs: MemVfs, readOnly = false) {
   })
 }
 
-/** A store at rest, what it holds, and everything that it ever held. */
-export interface Specimen {
+/** A store at rest, with what it holds and ever held. */
+export interface Specimen extends Contents {
   readonly vfs: MemVfs
   /** The same store before its last compactions. */
   readonly older: MemVfs
-  readonly entries: ReadonlyMap<string, Buffer>
-  readonly history: ReadonlyMap<string, readonly Buffer[]>
 }
 
 export interface SpecimenShape {
@@ -99,11 +101,8 @@ export function repairAt(
   return repair(path, { vfs, clock: new TestClock(), random: new SeededRandom(6), ...plan })
 }
 
-export interface Outcome {
+export interface Outcome extends Differences {
   readonly report: RepairReport
-  /** Keys that are not what they were. */
-  readonly missing: number
-  readonly stale: number
 }
 
 /**
@@ -132,40 +131,8 @@ export async function repairAndJudge(
     const found = new Map<string, Buffer>()
     for (const [key, value] of store.entries()) found.set(key.toString(), value)
     assert.equal(report.entries, found.size, 'the report counts other entries')
-    return { report, ...compare(specimen, found, report) }
+    return { report, ...compareWithHistory(specimen, found, report) }
   } finally {
     await store.close()
   }
-}
-
-function compare(
-  { entries, history }: Specimen,
-  found: ReadonlyMap<string, Buffer>,
-  { lost, possiblyStale, lostCommits }: RepairReport
-): { missing: number; stale: number } {
-  let [missing, stale] = [0, 0]
-  for (const key of new Set([...history.keys(), ...found.keys()])) {
-    const [expected, actual] = [entries.get(key), found.get(key)]
-    if (actual === undefined ? expected === undefined : expected?.equals(actual)) continue
-    if (actual === undefined) {
-      missing++
-      assert.ok(isIn(key, lost) || lostCommits.length > 0, `${key} is missing in silence`)
-      continue
-    }
-    stale++
-    const isOld = (history.get(key) ?? []).some((value) => value.equals(actual))
-    assert.ok(isOld, `${key} has a value that it never had`)
-    const what = expected === undefined ? 'came back' : 'is out of date'
-    assert.ok(isIn(key, possiblyStale) || lostCommits.length > 0, `${key} ${what} in silence`)
-  }
-  return { missing, stale }
-}
-
-function isIn(key: string, ranges: readonly DamagedRange[]): boolean {
-  const bytes = Buffer.from(key)
-  return ranges.some(
-    ({ lowKey, highKey }) =>
-      (lowKey === undefined || Buffer.compare(lowKey, bytes) <= 0) &&
-      (highKey === undefined || Buffer.compare(bytes, highKey) < 0)
-  )
 }

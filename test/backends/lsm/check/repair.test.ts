@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { SeededRandom } from '../../../../dist/base/random.js'
 import type { MemVfs } from '../../../../dist/vfs/mem-vfs.js'
 import * as damage from '../../../helpers/damage.js'
+import { Tally } from '../../../helpers/repair-losses.js'
 import {
   filesOf,
   makeSpecimen,
@@ -38,23 +39,6 @@ function tables(): string[] {
 }
 
 const sizeOf = (file: string): number => specimen.vfs.medium.read(file).length
-
-/** Sums over the cases, so that a campaign that harms nothing is noticed. */
-class Tally {
-  cases = 0
-  rebuilt = 0
-  missing = 0
-  stale = 0
-  reported = 0
-
-  add({ report, missing, stale }: Outcome): void {
-    this.cases++
-    if (report.rebuilt) this.rebuilt++
-    if (report.lost.length + report.possiblyStale.length > 0) this.reported++
-    this.missing += missing
-    this.stale += stale
-  }
-}
 
 describe('a repair of an LSM store', () => {
   it('has something to work on', () => {
