@@ -27,7 +27,6 @@ const exceptions: Record<(typeof backends)[number], readonly string[]> = {
     // same properties on real directories: test/backends/level (power cuts, faults, repair).
     'test/crash/**',
     'test/damage/**',
-    'test/model/**',
     'test/recovery/**',
     'test/contract/store.test.ts',
     'test/store/{closing,destroy,directories,durability,events,failed-opening}.test.ts',

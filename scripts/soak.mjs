@@ -159,17 +159,17 @@ class Load {
     const snapshot = this.store.snapshot()
     if (snapshot.seq !== this.number) throw new Error(`a snapshot of ${snapshot.seq}`)
     const reverse = this.random.chance(1, 2)
-    const iterator = snapshot.entries({ reverse })[Symbol.iterator]()
+    const iterator = snapshot.entries({ reverse })[Symbol.asyncIterator]()
     const keys = [...view.keys()].sort((a, b) => (a - b) * (reverse ? -1 : 1))
     this.held.push({ snapshot, iterator, keys, view, position: 0 })
   }
 
   /** Some steps of an iterator and some reads of a view. */
-  look() {
+  async look() {
     const { random } = this
     const held = random.pick(this.held)
     for (let steps = random.below(200); steps > 0; steps--) {
-      const { value, done } = held.iterator.next()
+      const { value, done } = await held.iterator.next()
       const n = held.keys[held.position++]
       if (done) {
         if (n !== undefined) throw new Error(`an iterator ended before ${keyOf(n)}`)
@@ -202,7 +202,7 @@ class Load {
       await this.settled()
       if (random.chance(1, 3)) await this.read()
       if (random.chance(1, 30) && this.held.length < 6) this.hold()
-      if (this.held.length > 0 && random.chance(1, 5)) this.look()
+      if (this.held.length > 0 && random.chance(1, 5)) await this.look()
       if (this.held.length > 3 && random.chance(1, 30)) {
         const [{ snapshot }] = this.held.splice(random.below(this.held.length), 1)
         snapshot.close()
@@ -314,10 +314,10 @@ class Soak {
       applyCommit(this.map, commit)
       this.totals.operations += commit[2].length
     }
-    this.compareAll(store)
+    await this.compareAll(store)
     const findings = await store.verify('comprehensive')
     if (findings.length > 0) throw new Error(`found ${JSON.stringify(findings)}`)
-    this.last = figuresOf(store)
+    this.last = await figuresOf(store)
     // A clean close every other time: what it does is part of what is tried.
     if (this.totals.rounds % 2 === 0) await store.close()
     else await this.closedAfterWrites(store)
@@ -330,12 +330,12 @@ class Soak {
     this.nextSeq = undefined
   }
 
-  compareAll(store) {
+  async compareAll(store) {
     const keys = [...this.map.keys()].sort((a, b) => a - b)
     for (const reverse of [false, true]) {
       const expected = reverse ? keys.toReversed() : keys
       let at = 0
-      for (const [key, value] of store.entries({ reverse })) {
+      for await (const [key, value] of store.entries({ reverse })) {
         const n = expected[at++]
         if (n === undefined || key.toString() !== keyOf(n)) {
           throw new Error(`${key} is there instead of ${n === undefined ? 'nothing' : keyOf(n)}`)
@@ -358,8 +358,10 @@ class Soak {
   }
 }
 
-function figuresOf(store) {
-  return { entries: [...store.keys()].length, seq: store.seq }
+async function figuresOf(store) {
+  let entries = 0
+  for await (const _ of store.keys()) entries++
+  return { entries, seq: store.seq }
 }
 
 async function main() {

@@ -10,6 +10,17 @@ export interface DiskOperation {
   readonly path: string
 }
 
+/**
+ * Where the directories are: in the machine's memory where there is room, since what these tests
+ * ask of files, the death of a process included, does not depend on when a disk has them.
+ */
+function newRoot(): string {
+  const memory = '/dev/shm'
+  const free = fs.existsSync(memory) ? fs.statfsSync(memory) : undefined
+  const hasRoom = free !== undefined && free.bavail * free.bsize > 2 ** 30
+  return fs.mkdtempSync(join(hasRoom ? memory : tmpdir(), 'kintsugi-disk-'))
+}
+
 /** Operations that only look. */
 const reading = new Set(['realPath', 'spec', 'stat', 'readdir', 'read', 'tryRead', 'size', 'path'])
 
@@ -22,9 +33,9 @@ export class DiskVfs {
   readonly root: string
   readonly vfs: Vfs
   operationCount = 0
-  readonly #listeners: ((operation: DiskOperation) => void)[] = []
+  readonly #listeners = new Set<(operation: DiskOperation) => void>()
 
-  constructor(root = fs.mkdtempSync(join(tmpdir(), 'kintsugi-disk-'))) {
+  constructor(root = newRoot()) {
     this.root = root
     const inner = new NodeVfs()
     this.vfs = new Proxy(inner, {
@@ -32,14 +43,16 @@ export class DiskVfs {
     })
   }
 
-  onBeforeOperation(listener: (operation: DiskOperation) => void): void {
-    this.#listeners.push(listener)
+  /** Returns what takes the listener away. */
+  onBeforeOperation(listener: (operation: DiskOperation) => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
   }
 
   /** A copy of all files; once more while LevelDB is changing some of them. */
   copy(): DiskVfs {
     for (let attempt = 0; attempt < 100; attempt++) {
-      const target = fs.mkdtempSync(join(tmpdir(), 'kintsugi-disk-'))
+      const target = newRoot()
       const before = listing(this.root)
       try {
         fs.cpSync(this.root, target, { recursive: true })
@@ -94,7 +107,7 @@ export class DiskVfs {
 
   /** Another library may have a path of the machine already. */
   #real(path: string): string {
-    return path.startsWith(tmpdir()) ? path : `${this.root}${path}`
+    return path.startsWith(this.root) ? path : `${this.root}${path}`
   }
 
   #tell(kind: string, path: string): void {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { setTimeout } from 'node:timers/promises'
 import { SeededRandom } from '../../dist/base/random.js'
 import {
   KintsugiError,
@@ -11,6 +12,7 @@ import { MicrotaskScheduler, SeededScheduler } from '../../dist/vfs/mem-schedule
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import { tinyOptions, type BackendName } from '../helpers/backends.js'
 import { TestClock, turn } from '../helpers/test-clock.js'
+import { abilitiesOf, diskFiles, memoryFiles, type Abilities, type ModelFiles } from './files.js'
 import {
   bytesOf,
   difference,
@@ -47,6 +49,8 @@ const maxTurns = 1_000_000
 
 type ModelStore = Awaited<ReturnType<typeof open>>
 
+type Pair = [Buffer, Buffer]
+
 interface LiveIterator {
   readonly iterator: ReturnType<ModelStore['entries']>
   readonly expected: readonly [KeyText, Buffer][]
@@ -57,7 +61,7 @@ const path = '/data/store'
 
 /** Runs one history against a store and the reference; rejects at the first difference. */
 export async function runHistory(steps: readonly Step[], options: RunOptions): Promise<RunFigures> {
-  const runner = new HistoryRunner(options)
+  const runner = new HistoryRunner(options, await abilitiesOf(options.backend))
   let at = -1
   try {
     await runner.open()
@@ -70,7 +74,10 @@ export async function runHistory(steps: readonly Step[], options: RunOptions): P
   } catch (error) {
     const step = JSON.stringify(steps[at] ?? 'the end', shorten)
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    throw new Error(`at step ${at} of ${steps.length}, ${step}:\n${message}`, { cause: error })
+    const kept = runner.root === undefined ? '' : `\nfiles kept in ${runner.root}`
+    throw new Error(`at step ${at} of ${steps.length}, ${step}:\n${message}${kept}`, {
+      cause: error
+    })
   }
   return runner.figures
 }
@@ -96,7 +103,8 @@ class HistoryRunner {
   readonly #options: RunOptions
   readonly #random: SeededRandom
   readonly #reference = new Reference()
-  #vfs: MemVfs
+  readonly #abilities: Abilities
+  #files: ModelFiles
   #clock = new TestClock()
   #store!: ModelStore
   /** Commits up to here survive power loss, and up to there the death of the process. */
@@ -108,10 +116,20 @@ class HistoryRunner {
   #iterators: LiveIterator[] = []
   #valueNumber = 0
 
-  constructor(options: RunOptions) {
+  /** Stores that a crash left behind, being closed beside all else. */
+  #abandoned: Promise<void>[] = []
+
+  constructor(options: RunOptions, abilities: Abilities) {
     this.#options = options
+    this.#abilities = abilities
     this.#random = new SeededRandom(options.seed)
-    this.#vfs = new MemVfs({ scheduler: this.#scheduler() })
+    const scheduler = this.#scheduler()
+    this.#files = abilities.worksInMemory ? memoryFiles(new MemVfs({ scheduler })) : diskFiles()
+  }
+
+  /** Where the files are, when they are real. */
+  get root(): string | undefined {
+    return this.#files.root
   }
 
   async open(): Promise<void> {
@@ -164,6 +182,16 @@ class HistoryRunner {
     await this.#settle()
     await this.#compareAll()
     await this.#reopen()
+    await this.#leave(this.#files)
+    await Promise.all(this.#abandoned)
+  }
+
+  /** Closes the store that a crash came over; its files are no longer looked at. */
+  async #leave(files: ModelFiles): Promise<void> {
+    const closing = this.#store.close().catch(() => undefined)
+    if (files.root === undefined) return
+    await this.#inTime(closing, 'close of an abandoned store did not settle', this.#clock)
+    files.remove()
   }
 
   #scheduler() {
@@ -177,7 +205,7 @@ class HistoryRunner {
     return open(path, {
       ...tinyOptions,
       backend: this.#options.backend,
-      vfs: this.#vfs,
+      vfs: this.#files.vfs,
       clock: this.#clock,
       random: new SeededRandom(this.#random.below(2 ** 31))
     })
@@ -206,13 +234,13 @@ class HistoryRunner {
     const seq = this.#reference.commit(operations)
     this.figures.commits++
     const store = this.#store
-    const vfs = this.#vfs
+    const files = this.#files
     const committed = this.#write(operations, durability).then(
       () => {
-        if (vfs === this.#vfs) this.#acknowledged(seq, durability)
+        if (files === this.#files) this.#acknowledged(seq, durability)
       },
       (error: unknown) => {
-        if (vfs === this.#vfs && store === this.#store) this.#failure ??= error
+        if (files === this.#files && store === this.#store) this.#failure ??= error
       }
     )
     this.#pending.push(committed)
@@ -264,7 +292,7 @@ class HistoryRunner {
       for (const key of step.reads) {
         assert.deepEqual(await tx.get(bytesOf(key)), latest.get(key))
       }
-      const found = [...tx.entries(rangeBytes(step.range))]
+      const found = await this.#all(tx.entries(rangeBytes(step.range)))
       assert.equal(difference(sortedEntries(latest, step.range), found), undefined)
       if (step.conflict && watched !== undefined && attempts === 1) {
         const interfering = this.#operations([{ type: 'put', key: watched, valueBytes: 12 }])
@@ -307,14 +335,16 @@ class HistoryRunner {
   }
 
   /** Waits, with time going on for whatever needs a timer. */
-  async #inTime<T>(work: Promise<T>, message: string): Promise<T> {
+  async #inTime<T>(work: Promise<T>, message: string, clock?: TestClock): Promise<T> {
     let settled = false
     const done = () => void (settled = true)
     work.then(done, done)
     // Counted in turns: a process or machine that is stopped for a while is not hanging.
     for (let turns = 1; !settled; turns++) {
       await turn()
-      if (turns % 200 === 0) this.#clock.advance(10)
+      if (turns % 200 === 0) (clock ?? this.#clock).advance(10)
+      // Real files take real time.
+      if (turns % 1000 === 0 && this.root !== undefined) await setTimeout(1)
       if (turns > maxTurns) throw new Error(message)
     }
     return work
@@ -345,9 +375,7 @@ class HistoryRunner {
     const all = sortedEntries(this.#reference.at(this.#store.seq), range, reverse)
     const expected = limit < 0 ? all : all.slice(0, limit)
     const iterator = this.#store.entries({ ...rangeBytes(range), reverse, limit })
-    const found: [Buffer, Buffer][] = []
-    if (asynchronous) for await (const entry of iterator) found.push(entry)
-    else found.push(...iterator)
+    const found = await this.#all(iterator, asynchronous)
     assert.equal(difference(expected, found), undefined)
     this.figures.comparisons++
   }
@@ -359,18 +387,32 @@ class HistoryRunner {
     this.#iterators.push({ iterator, expected, position: 0 })
   }
 
-  #advance(which: number, count: number): void {
+  /** By a loop that waits for the disk where the backend can, and where nothing else is asked. */
+  async #all(iterator: LiveIterator['iterator'], asynchronous = false): Promise<Pair[]> {
+    if (!asynchronous && this.#abilities.waitsForRanges) return [...iterator]
+    const found: Pair[] = []
+    for await (const entry of iterator) found.push(entry)
+    return found
+  }
+
+  async #next({ iterator }: LiveIterator): Promise<Pair | undefined> {
+    if (this.#abilities.waitsForRanges) return iterator.next().value
+    const [entry] = await iterator.nextv(1)
+    return entry
+  }
+
+  async #advance(which: number, count: number): Promise<void> {
     const live = this.#iterators[which % Math.max(this.#iterators.length, 1)]
     if (live === undefined) return
-    const found: [Buffer, Buffer][] = []
+    const found: Pair[] = []
     for (let i = 0; i < count; i++) {
-      const { value, done } = live.iterator.next()
-      if (done === true) {
+      const entry = await this.#next(live)
+      if (entry === undefined) {
         assert.equal(live.position + found.length, live.expected.length, 'the iterator ended early')
         this.#iterators.splice(this.#iterators.indexOf(live), 1)
         break
       }
-      found.push(value)
+      found.push(entry)
     }
     const expected = live.expected.slice(live.position, live.position + found.length)
     assert.equal(difference(expected, found), undefined)
@@ -388,9 +430,12 @@ class HistoryRunner {
     const live = this.#snapshots[which % Math.max(this.#snapshots.length, 1)]
     if (live === undefined) return
     const { snapshot, entries } = live
-    assert.equal(difference(sortedEntries(entries), snapshot.entries()), undefined)
+    assert.equal(difference(sortedEntries(entries), await this.#all(snapshot.entries())), undefined)
     const backward = sortedEntries(entries, {}, true)
-    assert.equal(difference(backward, snapshot.entries({ reverse: true })), undefined)
+    assert.equal(
+      difference(backward, await this.#all(snapshot.entries({ reverse: true }))),
+      undefined
+    )
     for (const [key, value] of backward.slice(0, 5)) {
       assert.deepEqual(await snapshot.get(bytesOf(key)), value)
     }
@@ -406,9 +451,15 @@ class HistoryRunner {
 
   async #compareAll(): Promise<void> {
     const { latest } = this.#reference
-    assert.equal(difference(sortedEntries(latest), this.#store.entries()), undefined)
+    assert.equal(
+      difference(sortedEntries(latest), await this.#all(this.#store.entries())),
+      undefined
+    )
     const backward = sortedEntries(latest, {}, true)
-    assert.equal(difference(backward, this.#store.entries({ reverse: true })), undefined)
+    assert.equal(
+      difference(backward, await this.#all(this.#store.entries({ reverse: true }))),
+      undefined
+    )
     for (const [key, value] of backward.slice(0, 50)) {
       assert.deepEqual(this.#store.getSync(bytesOf(key)), value)
     }
@@ -419,16 +470,16 @@ class HistoryRunner {
 
   async #persist(kind: 'persist' | 'compact', form: 'await' | 'leave'): Promise<void> {
     const seq = this.#reference.lastSeq
-    const vfs = this.#vfs
+    const files = this.#files
     const store = this.#store
     this.figures.persists++
     const work = store[kind]().then(
       () => {
-        if (vfs === this.#vfs) this.#acknowledged(seq, 'sync')
+        if (files === this.#files) this.#acknowledged(seq, 'sync')
       },
       (error: unknown) => {
         if (kind === 'compact' && !store.isOpen && isEndOfCompaction(error)) return
-        if (vfs === this.#vfs) this.#failure ??= error
+        if (files === this.#files) this.#failure ??= error
       }
     )
     this.#pending.push(work)
@@ -468,7 +519,8 @@ class HistoryRunner {
     let { survivesSeq } = point
     const lastSeq = this.#reference.lastSeq
     // What happens to the old store from here on is of no interest, and nobody looks at it.
-    this.#vfs = point.clone
+    if (!this.#files.losesPower) this.#abandoned.push(this.#leave(this.#files))
+    this.#files = point.clone
     this.#forget()
     this.#pending = []
     this.figures.crashes++
@@ -487,16 +539,17 @@ class HistoryRunner {
   }
 
   /** Lets a burst of commits run into a crash; tells what has to be there afterwards. */
-  async #crashPoint(step: CrashStep): Promise<{ clone: MemVfs; survivesSeq: number }> {
-    const vfs = this.#vfs
-    let found: { clone: MemVfs; survivesSeq: number } | undefined
+  async #crashPoint(step: CrashStep): Promise<{ clone: ModelFiles; survivesSeq: number }> {
+    const files = this.#files
+    let found: { clone: ModelFiles; survivesSeq: number } | undefined
     let left = step.afterOperations
     const cut = () => {
       if (found) return
-      const survivesSeq = step.fate === 'k' ? this.#writtenSeq : this.#syncedSeq
-      found = { clone: this.#cloneOf(vfs, step.fate), survivesSeq }
+      const killed = step.fate === 'k' || !files.losesPower
+      const survivesSeq = killed ? this.#writtenSeq : this.#syncedSeq
+      found = { clone: this.#cloneOf(files, step.fate), survivesSeq }
     }
-    const stop = vfs.onBeforeOperation(() => {
+    const stop = files.onBeforeOperation(() => {
       if (left-- <= 0) cut()
     })
     const pending: Promise<unknown>[] = []
@@ -515,31 +568,30 @@ class HistoryRunner {
     return found!
   }
 
-  #cloneOf(vfs: MemVfs, fate: CrashStep['fate']): MemVfs {
-    const scheduler = this.#scheduler()
-    if (fate === 'k') return vfs.killClone({ scheduler })
-    if (fate === 'n') return vfs.crashClone('nothing', { scheduler })
-    if (fate === 'e') return vfs.crashClone('everything', { scheduler })
-    return vfs.crashClone(new SeededRandom(fate), { scheduler })
+  #cloneOf(files: ModelFiles, fate: CrashStep['fate']): ModelFiles {
+    const scheduler = () => this.#scheduler()
+    if (fate === 'n') return files.crashed('nothing', scheduler)
+    if (fate === 'e') return files.crashed('everything', scheduler)
+    return files.crashed(fate === 'k' ? 'k' : new SeededRandom(fate), scheduler)
   }
 
   /** Opens the store until that many operations were carried out; returns what it has served. */
   async #interruptedOpen(operations: number, fate: CrashStep['fate']): Promise<number> {
-    const vfs = this.#vfs
+    const files = this.#files
     let left = operations
-    let clone: MemVfs | undefined
+    let clone: ModelFiles | undefined
     const cut = () => {
-      clone ??= this.#cloneOf(vfs, fate === 'k' ? 'k' : this.#random.below(2 ** 31))
+      clone ??= this.#cloneOf(files, fate === 'k' ? 'k' : this.#random.below(2 ** 31))
     }
-    const stop = vfs.onBeforeOperation(() => {
+    const stop = files.onBeforeOperation(() => {
       if (left-- <= 0) cut()
     })
-    const store = await this.#openStore()
+    this.#store = await this.#openStore()
     stop()
-    const servedSeq = clone === undefined ? store.seq : 0
+    const servedSeq = clone === undefined ? this.#store.seq : 0
     cut()
-    store.close().catch(() => undefined) // its file system is no longer looked at
-    this.#vfs = clone!
+    this.#abandoned.push(this.#leave(files))
+    this.#files = clone!
     this.figures.interruptedRecoveries++
     return servedSeq
   }
