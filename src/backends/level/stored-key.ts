@@ -14,6 +14,11 @@ export function storedKey(key: Uint8Array): Buffer {
   return stored
 }
 
+/** The user's key; a view. */
+export function userKey(stored: Buffer): Buffer {
+  return stored.subarray(1)
+}
+
 /** The keys of a span as LevelDB has them. */
 export function storedSpan({ low, high }: KeySpan): { gte: Buffer; lt: Buffer } {
   return { gte: storedKey(low), lt: high === undefined ? behindUserKeys : storedKey(high) }
