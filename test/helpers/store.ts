@@ -18,12 +18,6 @@ export type AnyStore = Awaited<ReturnType<typeof open>>
 
 export const storePath = '/store'
 
-function newFiles(): MemVfs {
-  if (testedBackend !== 'level') return new MemVfs()
-  // Tests that cut the power or look at the medium do not run there.
-  return new DiskVfs().vfs as unknown as MemVfs
-}
-
 /** What an opening needs beside its options to be the same each time. */
 export function deterministic(vfs: MemVfs, seed = 1) {
   return { vfs, clock: new TestClock(), random: new SeededRandom(seed) } as const
@@ -71,6 +65,15 @@ export function useStores() {
     }
   })
 
+  /** LevelDB opens real files: where it is tested, what is in memory elsewhere is on the disk. */
+  const newFiles = (): MemVfs => {
+    if (testedBackend !== 'level') return new MemVfs()
+    const disk = new DiskVfs()
+    directories.push(disk.root)
+    // Tests that cut the power or look at the medium do not run there.
+    return disk.vfs as unknown as MemVfs
+  }
+
   const track = <S extends AnyStore>(store: S, expectDamage: boolean): S => {
     opened.push({ store, expectDamage })
     return store
@@ -80,7 +83,6 @@ export function useStores() {
     /** A store in memory with a clock of its own; pass the same `vfs` to open it again. */
     async memory<const O extends MemoryOptions = Record<never, never>>(options?: O) {
       const { expectDamage = false, path = storePath, ...rest }: MemoryOptions = options ?? {}
-      // LevelDB opens real files: where it is tested, what is in memory elsewhere is on the disk.
       const vfs = (rest.vfs as MemVfs | undefined) ?? newFiles()
       const clock = (rest.clock as TestClock | undefined) ?? new TestClock()
       if (vfs instanceof MemVfs) memories.add(vfs)
