@@ -153,7 +153,7 @@ function run(
   options: WorkOptions,
   ends: Ends
 ): Promise<TransferReport> {
-  checkApart(from.path, to.path)
+  checkApart(from, to)
   const progress = progressOf(workOf(options))
   const work = transfer({ ...ends, vfs: to.vfs, clock: to.clock, progress })
   return interruptible(work, options.signal)
@@ -182,11 +182,12 @@ function creatingRequest(path: string, options: MigrateOptions): OpenRequest {
 }
 
 /** A copy into a part of its own source would change it. */
-function checkApart(source: string, destination: string): void {
+function checkApart(from: OpenRequest, to: OpenRequest): void {
+  const [source, destination] = [from, to].map(({ vfs, path }) => vfs.realPath(path) ?? path)
   if (!`${destination}/`.startsWith(`${source}/`) || destination === source) return
   throw new KintsugiError(
     'KINTSUGI_INVALID_ARGUMENT',
-    `the destination ${destination} lies inside the source; choose a directory of its own`,
-    { path: destination }
+    `the destination ${to.path} lies inside the source; choose a directory of its own`,
+    { path: to.path }
   )
 }

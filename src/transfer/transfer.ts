@@ -182,6 +182,8 @@ class Transfer {
         this.#progress.report(written, 0, 'entries')
         // The next batch is read while this one is written.
         writing = this.#sink.write(batch)
+        // Whoever awaits it is told of a failure; before that it is not one that nobody handles.
+        writing.catch(() => undefined)
         written += batch.length
       }
       await writing

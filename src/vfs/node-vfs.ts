@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { loadNativeBinding, type NativeBinding } from '../native-binding.js'
 import { lockFile } from './file-lock.js'
 import { asPromise, errnoOf, nodeError, withTypedErrors } from './node-error.js'
@@ -27,7 +27,7 @@ export class NodeVfs implements Vfs {
   }
 
   realPath(path: string): string {
-    return path
+    return withoutLinks(resolve(path))
   }
 
   shadowSync(directory: string, isCopied: (name: string) => boolean): string {
@@ -35,8 +35,11 @@ export class NodeVfs implements Vfs {
       const shadow = fs.mkdtempSync(join(tmpdir(), 'kintsugi-'))
       for (const name of fs.readdirSync(directory)) {
         const from = resolve(directory, name)
-        if (isCopied(name)) fs.copyFileSync(from, join(shadow, name))
-        else fs.symlinkSync(from, join(shadow, name))
+        if (isCopied(name)) {
+          fs.copyFileSync(from, join(shadow, name))
+          // The original may be of somebody else's, or of a medium that is only read.
+          fs.chmodSync(join(shadow, name), fileMode)
+        } else fs.symlinkSync(from, join(shadow, name))
       }
       return shadow
     })
@@ -157,5 +160,16 @@ function flagsOf(mode: OpenMode): string {
       return 'r+'
     case 'create':
       return 'wx+'
+  }
+}
+
+/** The path without symbolic links, as far as there is something. */
+function withoutLinks(path: string): string {
+  try {
+    return fs.realpathSync(path)
+  } catch {
+    // Not there, or not to be seen: whoever uses the path is told.
+    const parent = dirname(path)
+    return parent === path ? path : join(withoutLinks(parent), basename(path))
   }
 }

@@ -203,6 +203,41 @@ describe('an import from LevelDB', () => {
     expect(await failureCode(() => open(store))).toBe('KINTSUGI_UNFINISHED_COPY')
   })
 
+  it('fails once, and not as a rejection that nobody handles, in the middle of many batches', async () => {
+    const fine = someEntries(400, 8).filter(([key]) => key.length > 0)
+    await makeLevelDb(plain, [[Buffer.alloc(65_536, 0), Buffer.from('v')], ...fine])
+    const call = () => importInBatches(plain, store, {}, { bytes: 100, entries: 1 })
+    expect(await failureCode(call)).toBe('KINTSUGI_KEY_TOO_LARGE')
+  })
+
+  it('reads files that nobody may write to', async () => {
+    await makeLevelDb(plain)
+    const lines = await levelDbLines(plain)
+    for (const name of fs.readdirSync(plain)) fs.chmodSync(join(plain, name), 0o444)
+    const modes: number[] = []
+    const vfs = new NodeVfs()
+    const shadowSync = vfs.shadowSync.bind(vfs)
+    vfs.shadowSync = (...parameters) => {
+      const shadow = shadowSync(...parameters)
+      modes.push(fs.statSync(join(shadow, 'LOCK')).mode & 0o200)
+      return shadow
+    }
+    await importLevelDb(plain, store, { vfs })
+    expect(modes.every((mode) => mode !== 0) && modes.length > 0).toBe(true)
+    expect(await contentsOf(store)).toEqual(lines)
+  })
+
+  it('is not copied into itself, by whatever name', async () => {
+    await makeLevelDb(plain)
+    const before = fingerprint(plain)
+    const link = join(directory, 'link')
+    fs.symlinkSync(plain, link)
+    for (const path of [join(plain, 'inside'), join(link, 'inside')]) {
+      expect(await failureCode(() => importLevelDb(plain, path))).toBe('KINTSUGI_INVALID_ARGUMENT')
+    }
+    expect(fingerprint(plain)).toEqual(before)
+  })
+
   it('refuses what is not a LevelDB database', async () => {
     const other = join(directory, 'other')
     expect(await failureCode(() => importLevelDb(other, store))).toBe('KINTSUGI_STORE_MISSING')

@@ -46,6 +46,10 @@ export async function makeLevelDirectory(shape: LevelDirectoryShape): Promise<Le
     const written = await writeLevel(path, shape)
     const names = fs.readdirSync(path)
     const files = new Map(names.map((name) => [name, fs.readFileSync(join(path, name))]))
+    // Closing may end a compaction before it wrote anything of its table.
+    for (const [name, { length }] of files) {
+      if (length === 0 && name.endsWith('.ldb')) files.delete(name)
+    }
     return { files, ...written }
   } finally {
     fs.rmSync(path, { recursive: true })

@@ -78,7 +78,8 @@ describe('the check of the files of LevelDB', () => {
       const reading = await readManifest(vfsOf(files), `${directory}/${manifest}`)
       const levels = new Set(reading!.state!.tables.map(({ level }) => level))
       expect(levels.size).toBeGreaterThan(1)
-      expect(namesOf(files, tables).length).toBeGreaterThan(3)
+      // How many there are depends on when LevelDB compacted.
+      expect(namesOf(files, tables).length).toBeGreaterThan(2)
       expect(files.get(namesOf(files, logs)[0])!.length).toBeGreaterThan(1000)
     }
   })
