@@ -1,4 +1,5 @@
 import { AbstractLevel, type AbstractBatchOperation, type Transcoder } from 'abstract-level'
+import { standInMark } from '../base/stand-in.js'
 import { destroy, repair, type DestroyOptions, type RepairOptions } from '../open.js'
 import type { RepairReport } from '../recovery/repair.js'
 import type { Bytes, KeyRange } from '../store/arguments.js'
@@ -165,6 +166,9 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
   KDefault,
   VDefault
 > {
+  /** Programs give it the name of ClassicLevel; it is not LevelDB all the same. */
+  static readonly [standInMark] = true
+
   readonly #location: string
   #opened: Store | undefined
 

@@ -1,6 +1,6 @@
 import type { ClassicLevel, Iterator as DatabaseIterator } from 'classic-level'
-import { KintsugiError } from '../../errors.js'
 import type { Encoding, ResolvedOptions } from '../../options.js'
+import { loadClassicLevel } from './classic-level-package.js'
 import { levelError, notOpen } from './level-error.js'
 
 /** Everything goes in and out as bytes. */
@@ -53,7 +53,7 @@ export type LevelOptions = Pick<
 >
 
 /**
- * LevelDB through `classic-level`, which is loaded here and nowhere else. Errors are ours; a call
+ * LevelDB through `classic-level`, which nothing else calls. Errors are ours; a call
  * after closing has begun fails with NOT_OPEN and never reaches LevelDB, which would not survive it.
  */
 export class LevelDb {
@@ -250,20 +250,6 @@ function databaseOptions({ cacheBytes, blockBytes, compression, memtableBytes }:
     writeBufferSize: Math.min(
       Math.max(Math.floor(memtableBytes / 4), minWriteBufferBytes),
       maxWriteBufferBytes
-    )
-  }
-}
-
-async function loadClassicLevel(): Promise<typeof ClassicLevel> {
-  try {
-    return (await import('classic-level')).ClassicLevel
-  } catch (error) {
-    throw new KintsugiError(
-      'KINTSUGI_NOT_SUPPORTED',
-      "the backend 'level' needs the package classic-level, which is not installed or does not " +
-        'load here; install it with `npm install classic-level`',
-      {},
-      error
     )
   }
 }
