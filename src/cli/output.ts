@@ -135,7 +135,7 @@ export function errorText(error: unknown, style: Style, storePath: string | unde
   const lines = [`${style.bad('error:')} ${message}`]
   if (error instanceof KintsugiError) {
     lines.push(...factLines(error).map((line) => style.faint(`  ${line}`)))
-    const next = nextStep(error, storePath ?? 'STORE')
+    const next = nextStep(error, storePath)
     if (next !== undefined) lines.push(`  ${next}`)
   } else if (!(error instanceof CliError) && error instanceof Error && error.stack) {
     // Nobody foresaw this one, so the place where it happened is the best there is.
@@ -164,7 +164,9 @@ function factLines(error: KintsugiError): string[] {
   return lines
 }
 
-function nextStep(error: KintsugiError, store: string): string | undefined {
+/** `storePath`: the store that the command is about, where there is one and not two. */
+function nextStep(error: KintsugiError, storePath: string | undefined): string | undefined {
+  const store = storePath ?? 'STORE'
   switch (error.code) {
     case 'KINTSUGI_CORRUPTION':
     case 'KINTSUGI_WAL_CORRUPTION':
@@ -172,6 +174,8 @@ function nextStep(error: KintsugiError, store: string): string | undefined {
     case 'KINTSUGI_LOCKED':
       return 'next: close the other process, then run the command again'
     case 'KINTSUGI_STORE_MISSING':
+      // What is missing may as well be what was to be copied.
+      if (storePath === undefined) return undefined
       return `next: kintsugi init ${store} creates a store there`
     default:
       return undefined

@@ -263,7 +263,7 @@ function checkFormat(opening: Opening, identity: Identity): void {
     throw new KintsugiError(
       'KINTSUGI_BACKEND_MISMATCH',
       `the store in ${path} was created with backend '${identity.backend}' and cannot be opened ` +
-        `with '${backend}'; leave the option out, or export and import the data`,
+        `with '${backend}'; leave the option out, or \`kintsugi migrate\` it into a new store`,
       { path, option: 'backend' }
     )
   }

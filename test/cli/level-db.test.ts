@@ -47,6 +47,16 @@ test('import and export say what copying a LevelDB database cannot be combined w
   }
 })
 
+test('a LevelDB database that is not there is not to be created, and is said to be missing', async () => {
+  const directory = workspace()
+  const old = join(directory, 'old')
+  const { code, stderr } = await kintsugi(['import', '--from-leveldb', old, join(directory, 'new')])
+  expect(code).toBe(6)
+  expect(stderr.toString()).toContain(`there is no LevelDB database in ${old}`)
+  expect(stderr.toString()).not.toContain('init')
+  expect(readdirSync(directory)).not.toContain('new')
+})
+
 test('a plain LevelDB database is no store, and every command says how to make one of it', async () => {
   const directory = workspace()
   const plain = join(directory, 'plain')
