@@ -57,6 +57,19 @@ test('a LevelDB database that is not there is not to be created, and is said to 
   expect(readdirSync(directory)).not.toContain('new')
 })
 
+test('import of a directory as if it were a file says how one of LevelDB is read', async () => {
+  const directory = workspace()
+  const { code, error } = await kintsugiFailure([
+    'import',
+    directory,
+    join(directory, 'new'),
+    '--key',
+    'a'
+  ])
+  expect([code, error.code, error.errno]).toEqual([1, 'CLI_FILE', 'EISDIR'])
+  expect(error.message).toContain('--from-leveldb')
+})
+
 test('a plain LevelDB database is no store, and every command says how to make one of it', async () => {
   const directory = workspace()
   const plain = join(directory, 'plain')

@@ -124,14 +124,15 @@ interface Input {
 
 async function openInput(session: Session, file: string): Promise<Input> {
   if (file === '-') return { stream: session.stdin, sizeBytes: undefined, name: 'standard input' }
-  try {
-    const status = await stat(file)
-    if (status.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' })
-    const stream = createReadStream(file, { highWaterMark: 256 * 1024 })
-    return { stream, sizeBytes: status.isFile() ? status.size : undefined, name: file }
-  } catch (error) {
+  const status = await stat(file).catch((error: unknown) => {
     throw fileError('read', file, error)
+  })
+  if (status.isDirectory()) {
+    const message = `cannot read ${file}: it is a directory; one of LevelDB is copied with --from-leveldb`
+    throw new CliError('CLI_FILE', message, { path: file, errno: 'EISDIR' })
   }
+  const stream = createReadStream(file, { highWaterMark: 256 * 1024 })
+  return { stream, sizeBytes: status.isFile() ? status.size : undefined, name: file }
 }
 
 async function importAll(
