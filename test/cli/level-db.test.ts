@@ -66,7 +66,7 @@ test('import of a directory as if it were a file says how one of LevelDB is read
     '--key',
     'a'
   ])
-  expect([code, error.code, error.errno]).toEqual([1, 'CLI_FILE', 'EISDIR'])
+  expect([code, error]).toMatchObject([1, { code: 'CLI_FILE', errno: 'EISDIR' }])
   expect(error.message).toContain('--from-leveldb')
 })
 
