@@ -140,9 +140,36 @@ export async function failureCode(call: () => unknown): Promise<string> {
   return (await failure(call)).code
 }
 
+/** LevelDB reads ranges in another thread, so its iterators cannot wait for the disk. */
+const iteratorsWait = testedBackend !== 'level'
+
+type AnyIterator<T> = Iterable<T> & AsyncIterable<T>
+
+/** What is left of an iterator, by a loop that waits for the disk where the backend has that. */
+export async function allOf<T>(iterator: AnyIterator<T>): Promise<T[]> {
+  if (iteratorsWait) return [...iterator]
+  const all: T[] = []
+  for await (const one of iterator) all.push(one)
+  return all
+}
+
+/** The next of an iterator, in the same way. */
+export async function nextOf<T>(
+  iterator: Iterator<T> & { nextv(size: number): Promise<T[]> }
+): Promise<T | undefined> {
+  if (iteratorsWait) return iterator.next().value as T | undefined
+  return (await iterator.nextv(1))[0]
+}
+
 /** All entries as text. */
 export function entriesOf(store: Pick<AnyStore, 'entries'>): [string, string][] {
   return Array.from(store.entries(), ([key, value]) => [key.toString(), value.toString()])
+}
+
+/** The same, by `allOf`. */
+export async function allEntriesOf(store: Pick<AnyStore, 'entries'>): Promise<[string, string][]> {
+  const all = await allOf<[Buffer, Buffer]>(store.entries())
+  return all.map(([key, value]) => [key.toString(), value.toString()])
 }
 
 /** Sizes and bytes of every file, to see that nothing was changed. */

@@ -4,7 +4,7 @@ import { open } from '../../dist/index.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import {
   deterministic,
-  entriesOf,
+  allEntriesOf,
   failure,
   failureCode,
   storePath,
@@ -224,7 +224,7 @@ describe('keys and values', () => {
       }
     }
     expect(store.seq).toBe(0)
-    expect(entriesOf(store)).toEqual([])
+    expect(await allEntriesOf(store)).toEqual([])
   })
 
   it('never throw from a call that returns a promise', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { failureCode, useStores } from '../helpers/store.js'
+import { allOf, failureCode, useStores } from '../helpers/store.js'
 
 const stores = useStores()
 
@@ -24,9 +24,11 @@ describe('a snapshot', () => {
     await store.compact()
     await store.clear()
     await store.persist()
-    const found = Array.from(snapshot.entries(), ([key, value]) => [key.toString(), value])
+    const found = (await allOf(snapshot.entries())).map(([key, value]) => [key.toString(), value])
     expect(found).toEqual(expected)
-    const backward = Array.from(snapshot.entries({ reverse: true }), ([key]) => key.toString())
+    const backward = (await allOf(snapshot.entries({ reverse: true }))).map(([key]) =>
+      key.toString()
+    )
     expect(backward).toEqual(expected.map(([key]) => key).toReversed())
     for (const [key, value] of expected) {
       expect(snapshot.getSync(key)).toEqual(value)
@@ -34,7 +36,7 @@ describe('a snapshot', () => {
     }
     expect(await snapshot.getMany(['k0001', 'none'])).toEqual([expected[1]![1], undefined])
     expect(await snapshot.has('none')).toBe(false)
-    expect([...store.keys()]).toEqual([])
+    expect(await allOf(store.keys())).toEqual([])
     snapshot.close()
   })
 
