@@ -1,3 +1,4 @@
+import type { Progress } from '../backend/backend.js'
 import { Checksum } from '../codec/checksum.js'
 import { KintsugiError } from '../errors.js'
 import { checkOptionNames, optionNames, type StoreOptions } from '../options.js'
@@ -73,13 +74,9 @@ export async function migrateInBatches(
   options: MigrateOptions,
   bounds: BatchBounds
 ): Promise<TransferReport> {
-  checkOptionNames(options, migrateNames)
-  const from = readingRequest(source, options)
-  const to = creatingRequest(destination, options)
-  return run(from, to, options, {
-    openSource: () => openStoreSource(from, bounds),
-    sink: new StoreSink(to, bounds)
-  })
+  const copy = planOf(source, destination, options, migrateNames)
+  const { from, to } = copy
+  return run(copy, () => openStoreSource(from, bounds), new StoreSink(to, bounds))
 }
 
 /**
@@ -102,14 +99,10 @@ export async function importInBatches(
   options: MigrateOptions,
   bounds: BatchBounds
 ): Promise<TransferReport> {
-  checkOptionNames(options, migrateNames)
-  const from = readingRequest(source, options)
-  const to = creatingRequest(destination, options)
-  const place = { ...from, bounds, progress: progressOf(workOf(options)) }
-  return run(from, to, options, {
-    openSource: () => LevelDbSource.open(place),
-    sink: new StoreSink(to, bounds)
-  })
+  const copy = planOf(source, destination, options, migrateNames)
+  const { from, to, progress } = copy
+  const openSource = () => LevelDbSource.open({ ...from, bounds, progress })
+  return run(copy, openSource, new StoreSink(to, bounds))
 }
 
 /**
@@ -132,35 +125,41 @@ export async function exportInBatches(
   options: ExportLevelDbOptions,
   bounds: BatchBounds
 ): Promise<TransferReport> {
-  checkOptionNames(options, exportNames)
-  const from = readingRequest(source, options)
-  const to = creatingRequest(destination, options)
-  const place = { ...to, bounds, progress: progressOf(workOf(options)) }
-  return run(from, to, options, {
-    openSource: () => openStoreSource(from, bounds),
-    sink: new LevelDbSink(place)
-  })
+  const copy = planOf(source, destination, options, exportNames)
+  const { from, to, progress } = copy
+  const sink = new LevelDbSink({ ...to, bounds, progress })
+  return run(copy, () => openStoreSource(from, bounds), sink)
 }
 
-interface Ends {
-  readonly openSource: () => Promise<EntrySource>
-  readonly sink: EntrySink
+/** What every copy needs, whatever its ends are. */
+interface CopyPlan {
+  readonly from: OpenRequest
+  readonly to: OpenRequest
+  readonly progress: Progress
+  readonly signal: AbortSignal | undefined
+}
+
+function planOf(
+  source: string,
+  destination: string,
+  options: MigrateOptions,
+  names: readonly string[]
+): CopyPlan {
+  checkOptionNames(options, names)
+  const { signal, onProgress } = options
+  const from = readingRequest(source, options)
+  const to = creatingRequest(destination, options)
+  checkApart(from, to)
+  return { from, to, progress: progressOf({ signal, onProgress }), signal }
 }
 
 function run(
-  from: OpenRequest,
-  to: OpenRequest,
-  options: WorkOptions,
-  ends: Ends
+  { to, progress, signal }: CopyPlan,
+  openSource: () => Promise<EntrySource>,
+  sink: EntrySink
 ): Promise<TransferReport> {
-  checkApart(from, to)
-  const progress = progressOf(workOf(options))
-  const work = transfer({ ...ends, vfs: to.vfs, clock: to.clock, progress })
-  return interruptible(work, options.signal)
-}
-
-function workOf({ signal, onProgress }: WorkOptions): WorkOptions {
-  return { signal, onProgress }
+  const { vfs, clock } = to
+  return interruptible(transfer({ vfs, clock, openSource, sink, progress }), signal)
 }
 
 async function openStoreSource(from: OpenRequest, bounds: BatchBounds): Promise<StoreSource> {
