@@ -28,7 +28,6 @@ const exceptions: Record<(typeof backends)[number], readonly string[]> = {
     'test/crash/**',
     'test/damage/**',
     'test/recovery/**',
-    'test/contract/store.test.ts',
     'test/store/{closing,destroy,directories,durability,events,failed-opening}.test.ts',
     'test/store/{maintenance,open,points}.test.ts',
     // It is about backends that it names.
