@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Finding, Progress } from '../backend/backend.js'
-import type { SyncedFile } from '../backends/level/files/current-manifest.js'
+import type { SyncedFile } from '../backends/level/files/synced-file.js'
 import { parseFileName } from '../backends/level/files/file-names.js'
 import { checkLevelDb } from '../backends/level/files/leveldb-check.js'
 import { readLogRecords } from '../backends/level/files/log-records.js'

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import { dirname, join } from 'node:path'
 import { mix, SeededRandom } from '../../dist/base/random.js'
-import { KintsugiError, open, type OpenOptions, repair } from '../../dist/index.js'
+import { open, type OpenOptions } from '../../dist/index.js'
 import type { CrashFate } from '../../dist/vfs/mem-crash.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import { recordWriter } from './recording.js'
@@ -38,8 +38,6 @@ export interface PowerCutFigures {
   states: number
   /** States in which there was no store yet. */
   empty: number
-  /** States refused because a file of LevelDB is missing; a repair brought everything back. */
-  refused: number
   /** States that were written to and opened once more. */
   continued: number
   commits: number
@@ -102,7 +100,6 @@ class Campaign {
     moments: 0,
     states: 0,
     empty: 0,
-    refused: 0,
     continued: 0,
     commits: 0
   }
@@ -165,7 +162,7 @@ class Campaign {
         const state = replay.vfs.crashClone(fateOf(fate, seed, address))
         const label = `${address}, ${before} (${what}), ending with ${ending}`
         const found = await this.#check(state, ledger, fate, label)
-        if (i >= successor && fate === '0' && found >= 0) next ??= [state, found]
+        if (i >= successor && fate === '0') next ??= [state, found]
       }
     }
     this.#figures.operations += events.length
@@ -206,13 +203,6 @@ class Campaign {
       // As the cut left it, not as opening did.
       fs.rmSync(root, { recursive: true })
       dump(state, root)
-      if (fate.length < 4 && isMissingFile(error)) {
-        this.#figures.refused++
-        await this.#repair(root, ledger.synced, ledger.attempted)
-        console.log(`refused ${label}: ${String(error).slice(0, 200)}`)
-        fs.rmSync(root, { recursive: true })
-        return -1
-      }
       const again = `seed ${seed} on ${backend}, state ${label}`
       throw new Error(`${again}; files kept in ${root}: ${String(error)}`, { cause: error })
     }
@@ -244,18 +234,6 @@ class Campaign {
     return found
   }
 
-  /** What is refused is not lost: a repair brings all of it back, and says what it cannot vouch for. */
-  async #repair(root: string, least: number, most: number): Promise<void> {
-    const path = join(root, 'store')
-    await repair(path, {})
-    const store = await open(path, { ...options, backend: this.#options.backend })
-    try {
-      await this.#expectContents(store, least, most)
-    } finally {
-      await store.close()
-    }
-  }
-
   /** The contents are those after one commit between two; returns which. */
   async #expectContents(store: Store, least: number, most: number): Promise<number> {
     let number = Number((await store.get('number'))?.toString() ?? '0')
@@ -280,20 +258,6 @@ class Campaign {
     if (number > most) throw new Error(`commit ${number} is there, ${most} was the last`)
     return number
   }
-}
-
-/**
- * Whether a file is missing. LevelDB trusts that the file system keeps the order of names and sizes
- * that no sync has asked for, as those with a journal do and POSIX does not promise: a manifest may
- * survive with a record whose new table has no name yet, or with CURRENT at the old manifest when
- * that, or its log, is removed already. LevelDB alone then refuses, or has lost what the log had.
- */
-function isMissingFile(error: unknown): boolean {
-  return (
-    error instanceof KintsugiError &&
-    error.code === 'KINTSUGI_CORRUPTION' &&
-    /level-1\/db\/.*missing/.test(error.message)
-  )
 }
 
 type Store = Awaited<ReturnType<typeof open>>

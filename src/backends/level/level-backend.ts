@@ -197,7 +197,8 @@ export class LevelBackend implements Backend {
       state.state.files,
       level,
       progress,
-      (key, value) => values.proves(value, key)
+      (key, value) => values.proves(value, key),
+      !this.#context.readOnly
     )
     return [...state.findings, ...(await state.check()), ...this.#unverified(), ...found]
   }

@@ -5,10 +5,10 @@ import { appliedKey, databaseName } from './format.js'
 import { LevelBackend } from './level-backend.js'
 import { LevelDb } from './level-db.js'
 import { appliedValue } from './level-persist.js'
-import { cutManifest } from './manifest-tail.js'
 import { realPathOf } from './real-path.js'
 import { salvageLevel } from './salvage.js'
 import { makeShadow, removeShadow } from './shadow.js'
+import { settleManifest } from './settle-manifest.js'
 import { StateFile } from './state-file.js'
 import { StoredValues } from './stored-value.js'
 import { LevelFiles } from './sync-files.js'
@@ -63,8 +63,8 @@ async function openLevel(context: BackendContext): Promise<Backend> {
     await checkFiles(context, path, state)
     const { files } = state.state
     if (!readOnly) {
-      const warning = await cutManifest(context, path, files)
-      return await openAt(context, realPath, path, state, () => undefined, warning)
+      const warnings = await settleManifest(context, path, files)
+      return await openAt(context, realPath, path, state, () => undefined, warnings)
     }
     // LevelDB writes when it opens: logs become tables.
     const shadow = await makeShadow(vfs, path, realPath, files)
@@ -87,7 +87,7 @@ async function openAt(
   path: string,
   state: StateFile,
   cleanUp: () => void,
-  warning?: string
+  warnings: readonly string[] = []
 ): Promise<Backend> {
   const { vfs, storeId, checksum, options, readOnly } = context
   const values = new StoredValues(storeId, checksum)
@@ -98,7 +98,6 @@ async function openAt(
     const files = new LevelFiles(vfs, path)
     // What was read may be in memory only, and opening has made files (rule F4).
     if (!readOnly) await state.publish({ files: await files.sync() })
-    const warnings = warning === undefined ? [] : [warning]
     return new LevelBackend(context, { db, state, files, values, cleanUp, warnings })
   } catch (error) {
     await db.close()

@@ -1,8 +1,8 @@
 import type { Vfs } from '../../vfs/vfs.js'
 import { readCurrentManifest } from './files/current-manifest.js'
 import { parseFileName } from './files/file-names.js'
-import { cutCopiedManifest, findManifestTail } from './manifest-tail.js'
-import type { SyncedFile } from './state.js'
+import { findManifestFlaws, settleCopiedManifest } from './settle-manifest.js'
+import type { SyncedFile } from './files/synced-file.js'
 
 /**
  * A place where LevelDB can open a database without changing it: live tables as links, all else as
@@ -17,13 +17,13 @@ export async function makeShadow(
 ): Promise<string> {
   const { state } = await readCurrentManifest(vfs, path, await vfs.readdir(path), synced)
   const live = new Set(state?.tables.map(({ number }) => number))
-  const tailed = await findManifestTail(vfs, path, synced)
+  const flaws = await findManifestFlaws(vfs, path, synced)
   const shadow = vfs.shadowSync(realPath, (name) => {
     const file = parseFileName(name)
     return file !== undefined && !(file.kind === 'table' && live.has(file.number))
   })
   try {
-    if (tailed !== undefined) await cutCopiedManifest(vfs, shadow, tailed)
+    if (flaws !== undefined) await settleCopiedManifest(vfs, shadow, flaws)
     return shadow
   } catch (error) {
     removeShadow(vfs, shadow)

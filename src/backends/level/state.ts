@@ -1,15 +1,10 @@
 import { assert } from '../../base/assert.js'
 import type { Checksum } from '../../codec/checksum.js'
 import { KintsugiError } from '../../errors.js'
+import type { SyncedFile } from './files/synced-file.js'
 import { StateHeader, stateMagic, stateSlotBytes, stateVersion } from './format.js'
 
 export type StateSlot = 0 | 1
-
-/** A file of LevelDB, and how much of it a completed sync covers. */
-export interface SyncedFile {
-  readonly name: string
-  readonly sizeBytes: number
-}
 
 /** What a store says about its LevelDB. */
 export interface LevelState {

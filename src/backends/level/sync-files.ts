@@ -1,6 +1,6 @@
 import { KintsugiError } from '../../errors.js'
 import type { Vfs } from '../../vfs/vfs.js'
-import type { SyncedFile } from './state.js'
+import type { SyncedFile } from './files/synced-file.js'
 
 /** Closing a descriptor of its lock file would end LevelDB's lock; the others say nothing of data. */
 const skipped = new Set(['LOCK', 'LOG', 'LOG.old'])

@@ -2,6 +2,7 @@ import type { Finding } from '../../../backend/backend.js'
 import type { Vfs } from '../../../vfs/vfs.js'
 import { currentName, parseFileName } from './file-names.js'
 import { fileFinding } from './finding.js'
+import { hasFiles, withoutLostTables } from './manifest-files.js'
 import {
   type LevelState,
   type ManifestReading,
@@ -9,16 +10,13 @@ import {
   readManifest
 } from './manifest-state.js'
 import { openIfThere, readFully } from './read-fully.js'
+import type { SyncedFile } from './synced-file.js'
 
-/** A file and how much of it a completed sync covers. */
-export interface SyncedFile {
-  readonly name: string
-  readonly sizeBytes: number
-}
-
-/** The manifest that CURRENT names, as far as it can be used, and what is wrong with both. */
+/** The manifest in use, as far as it can be used, and what is wrong with it and CURRENT. */
 export interface CurrentManifest {
   readonly name: string | undefined
+  /** CURRENT names an older one, of which LevelDB had removed files already. */
+  readonly isUnnamed?: boolean
   readonly reading: ManifestReading | undefined
   readonly state: LevelState | undefined
   readonly findings: Finding[]
@@ -41,10 +39,62 @@ export async function readCurrent(vfs: Vfs, directory: string): Promise<string |
 }
 
 /**
+ * The manifest to go by: what CURRENT leads to, unless a power cut has kept later names and lost
+ * earlier ones, on a file system that does not keep their order. Then it is a newer one
+ * whose files are all there, or this one without records that came too early.
+ */
+export async function readCurrentManifest(
+  vfs: Vfs,
+  directory: string,
+  names: readonly string[],
+  synced: readonly SyncedFile[]
+): Promise<CurrentManifest> {
+  const current = await readNamedManifest(vfs, directory, names, synced)
+  const { name, reading, state } = current
+  // Nobody knows what was synced: nothing may be left out.
+  if (name === undefined || synced.length === 0) return current
+  if (state !== undefined && hasFiles(state, names, synced)) return current
+  const newer = await readUnnamedManifest(vfs, directory, names, synced, name)
+  if (newer !== undefined) return newer
+  const path = `${directory}/${name}`
+  const shorter = state && reading && (await withoutLostTables(vfs, path, reading, names, synced))
+  if (shorter === undefined) return current
+  const findings = [...current.findings, tailFinding(path, shorter.tail!)]
+  return { name, reading: shorter, state: shorter.state, findings }
+}
+
+/** A newer manifest than CURRENT names, made by an opening whose renaming of CURRENT was lost. */
+async function readUnnamedManifest(
+  vfs: Vfs,
+  directory: string,
+  names: readonly string[],
+  synced: readonly SyncedFile[],
+  current: string
+): Promise<CurrentManifest | undefined> {
+  const newer = names
+    .filter(
+      (name) => parseFileName(name)?.kind === 'manifest' && numberOf(name) > numberOf(current)
+    )
+    .sort((a, b) => numberOf(b) - numberOf(a))
+  for (const name of newer) {
+    const reading = await readManifest(vfs, `${directory}/${name}`)
+    const state = reading && flawOf(reading, 0) === undefined ? reading.state : undefined
+    if (state === undefined || !hasFiles(state, names, synced)) continue
+    const path = `${directory}/${currentName}`
+    const message =
+      `${path} names ${current}, of which files are gone, and ${name} has all of its own; opening ` +
+      'the store for writing makes it good'
+    const findings: Finding[] = [{ severity: 'warning', kind: 'stale-current', message, path }]
+    return { name, isUnnamed: true, reading, state, findings }
+  }
+  return undefined
+}
+
+/**
  * Reads what CURRENT leads to. LevelDB may have moved on to a newer manifest than the synced one; an
  * older one means that CURRENT came back from before.
  */
-export async function readCurrentManifest(
+export async function readNamedManifest(
   vfs: Vfs,
   directory: string,
   names: readonly string[],

@@ -1,7 +1,8 @@
 import type { Finding, Progress, VerifyLevel } from '../../../backend/backend.js'
 import { KintsugiError } from '../../../errors.js'
 import type { Vfs } from '../../../vfs/vfs.js'
-import { readCurrent, readCurrentManifest, type SyncedFile } from './current-manifest.js'
+import type { SyncedFile } from './synced-file.js'
+import { readCurrent, readCurrentManifest, readNamedManifest } from './current-manifest.js'
 import type { EntryCheck } from './entry-check.js'
 import { parseFileName, tableNames } from './file-names.js'
 import { fileFinding } from './finding.js'
@@ -18,7 +19,8 @@ import type { LiveTable } from './version-edit.js'
  * behind may be torn. `basic` looks at CURRENT, the manifest, sizes and footers, `standard` at every
  * checksum as well, `comprehensive` also at the order of all entries, and at each with `checkEntry`.
  *
- * LevelDB may have the directory open meanwhile: what it has replaced is no longer asked for.
+ * LevelDB may have the directory open meanwhile (`isInUse`): what it has replaced is no longer asked
+ * for, and names that are not there yet, or no more, are not taken for a power cut's.
  */
 export async function checkLevelDb(
   vfs: Vfs,
@@ -26,9 +28,10 @@ export async function checkLevelDb(
   synced: readonly SyncedFile[],
   level: VerifyLevel,
   progress: Progress,
-  checkEntry?: EntryCheck
+  checkEntry?: EntryCheck,
+  isInUse = false
 ): Promise<Finding[]> {
-  return new LevelDbCheck(vfs, directory, synced, level, progress, checkEntry).run()
+  return new LevelDbCheck(vfs, directory, synced, level, progress, checkEntry, isInUse).run()
 }
 
 const tablesAtOnce = 4
@@ -52,7 +55,8 @@ class LevelDbCheck {
     private readonly synced: readonly SyncedFile[],
     private readonly level: VerifyLevel,
     private readonly progress: Progress,
-    checkEntry: EntryCheck | undefined
+    checkEntry: EntryCheck | undefined,
+    private readonly isInUse: boolean
   ) {
     this.#context = {
       vfs,
@@ -68,12 +72,8 @@ class LevelDbCheck {
     if (names === undefined) {
       return [fileFinding('missing-file', this.directory, 'the directory of LevelDB is missing')]
     }
-    const { state, findings } = await readCurrentManifest(
-      this.vfs,
-      this.directory,
-      names,
-      this.synced
-    )
+    const read = this.isInUse ? readNamedManifest : readCurrentManifest
+    const { state, findings } = await read(this.vfs, this.directory, names, this.synced)
     if (state === undefined) return findings
     const logs = this.#liveLogs(state)
     const suspects: FileFindings[] = []

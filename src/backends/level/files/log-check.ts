@@ -1,7 +1,7 @@
 import type { Finding, VerifyLevel } from '../../../backend/backend.js'
 import { isCorruption } from '../../../errors.js'
 import type { VfsFile } from '../../../vfs/vfs.js'
-import type { SyncedFile } from './current-manifest.js'
+import type { SyncedFile } from './synced-file.js'
 import { fileFinding } from './finding.js'
 import { readLogRecords } from './log-records.js'
 import { WriteBatchEntries } from './write-batch.js'

@@ -1,7 +1,7 @@
 import { isCorruption } from '../../../errors.js'
 import type { Vfs } from '../../../vfs/vfs.js'
 import { appliedKey, KeySpace } from '../format.js'
-import type { SyncedFile } from './current-manifest.js'
+import type { SyncedFile } from './synced-file.js'
 import { parseFileName } from './file-names.js'
 import { isLiveLog, type LevelState } from './manifest-state.js'
 import { readLogRecords } from './log-records.js'

@@ -1,8 +1,10 @@
 import type { Vfs } from '../../../vfs/vfs.js'
-import { flawOf, numberOf, readCurrent, type SyncedFile } from './current-manifest.js'
+import type { SyncedFile } from './synced-file.js'
+import { flawOf, numberOf, readCurrent } from './current-manifest.js'
+import { hasFiles, withoutLostTables } from './manifest-files.js'
 import { parseFileName } from './file-names.js'
 import type { LiveTable } from './version-edit.js'
-import { isLiveLog, type LevelState, type ManifestReading, readManifest } from './manifest-state.js'
+import { type LevelState, type ManifestReading, readManifest } from './manifest-state.js'
 
 /** What is in a LevelDB directory, for whoever saves it. */
 export interface ManifestChoice {
@@ -55,10 +57,12 @@ export async function chooseManifest(
     else if (numberOf(name) < oldest || !mayBeIt) flaws.push(`${name} is not the newest`)
     else sound.push({ name, reading })
   }
-  const isThere = (reading: ManifestReading): boolean => hasFiles(reading, names, sizes)
+  const isThere = ({ state }: ManifestReading): boolean =>
+    state !== undefined && hasFiles(state, names, synced ?? [])
   const chosen =
     sound.find(({ name, reading }) => name === current && isThere(reading)) ??
     sound.find(({ reading }) => isThere(reading)) ??
+    (await shortened(vfs, directory, sound, names, synced)) ??
     sound.find(({ name }) => name === current) ??
     sound[0]
   return {
@@ -69,25 +73,18 @@ export async function chooseManifest(
   }
 }
 
-/** Its tables, and the synced logs that it needs, are there. */
-function hasFiles(
-  { state }: ManifestReading,
+/** The first manifest whose files are all there once records that came too early are left out. */
+async function shortened(
+  vfs: Vfs,
+  directory: string,
+  sound: readonly Candidate[],
   names: readonly string[],
-  synced: ReadonlyMap<string, number>
-): boolean {
-  if (state === undefined) return false
-  const there = new Set(names.map(idOf))
-  const logs = [...synced].filter(([name, sizeBytes]) => {
-    const file = parseFileName(name)
-    return file?.kind === 'log' && sizeBytes > 0 && isLiveLog(state, file.number)
-  })
-  return (
-    state.tables.every(({ number }) => there.has(`table ${number}`)) &&
-    logs.every(([name]) => there.has(idOf(name)))
-  )
-}
-
-function idOf(name: string): string {
-  const file = parseFileName(name)
-  return file !== undefined && 'number' in file ? `${file.kind} ${file.number}` : name
+  synced: readonly SyncedFile[] | undefined
+): Promise<Candidate | undefined> {
+  if (synced === undefined) return undefined
+  for (const { name, reading } of sound) {
+    const shorter = await withoutLostTables(vfs, `${directory}/${name}`, reading, names, synced)
+    if (shorter !== undefined) return { name, reading: shorter }
+  }
+  return undefined
 }

@@ -36,16 +36,25 @@ export interface ManifestReading {
   readonly tail: ManifestTail | undefined
   /** The tables of all edits that could be read, of a damaged manifest too. */
   readonly known: readonly LiveTable[]
+  /** Where the record is that put each of these tables in use. */
+  readonly addedAt: ReadonlyMap<number, number>
   /** Numbers of the tables that some edit removed. */
   readonly deleted: ReadonlySet<number>
 }
 
-/** Reads a manifest to its end, and behind damage on; undefined where there is no such file. */
-export async function readManifest(vfs: Vfs, path: string): Promise<ManifestReading | undefined> {
+/**
+ * Reads a manifest, or its first `endBytes` bytes, to the end, and behind damage on; undefined where
+ * there is no such file.
+ */
+export async function readManifest(
+  vfs: Vfs,
+  path: string,
+  endBytes = Infinity
+): Promise<ManifestReading | undefined> {
   const file = await openIfThere(vfs, path)
   if (file === undefined) return undefined
   try {
-    const sizeBytes = file.sizeSync()
+    const sizeBytes = Math.min(file.sizeSync(), endBytes)
     const replay = new ManifestReplay()
     for await (const item of readLogRecords(file, sizeBytes)) {
       if (item.kind === 'record') replay.take(item.offset, item.bytes)
@@ -59,6 +68,7 @@ export async function readManifest(vfs: Vfs, path: string): Promise<ManifestRead
 
 class ManifestReplay {
   readonly #tables = new Map<number, LiveTable>()
+  readonly #addedAt = new Map<number, number>()
   readonly #deleted = new Set<number>()
   readonly #scalars: Partial<
     Record<'logNumber' | 'prevLogNumber' | 'nextFile' | 'lastSeq', number>
@@ -71,7 +81,7 @@ class ManifestReplay {
     if (this.#tail !== undefined) this.#fail(this.#tail.offset, this.#tail.reason)
     this.#tail = undefined
     try {
-      this.#apply(decodeVersionEdit(bytes))
+      this.#apply(offset, decodeVersionEdit(bytes))
     } catch (error) {
       if (!isCorruption(error)) throw error
       this.#fail(offset, error.message)
@@ -100,11 +110,12 @@ class ManifestReplay {
       problem: this.#problem,
       tail: this.#tail,
       known: tables,
+      addedAt: this.#addedAt,
       deleted: this.#deleted
     }
   }
 
-  #apply(edit: VersionEdit): void {
+  #apply(offset: number, edit: VersionEdit): void {
     if (edit.comparator !== undefined && edit.comparator !== comparatorName) {
       throw malformed(`it is ordered by '${edit.comparator}' instead of '${comparatorName}'`)
     }
@@ -119,6 +130,7 @@ class ManifestReplay {
     // A table that moves to the next level is removed and added in one edit.
     for (const table of edit.added) {
       this.#tables.set(table.number, table)
+      this.#addedAt.set(table.number, offset)
       this.#deleted.delete(table.number)
     }
   }

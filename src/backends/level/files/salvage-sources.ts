@@ -1,6 +1,6 @@
 import { KintsugiError } from '../../../errors.js'
 import type { Vfs } from '../../../vfs/vfs.js'
-import type { SyncedFile } from './current-manifest.js'
+import type { SyncedFile } from './synced-file.js'
 import { type LogSalvage, salvageLogs } from './log-salvage.js'
 import { chooseManifest } from './manifest-choice.js'
 import type { SalvageTable } from './table-cursor.js'

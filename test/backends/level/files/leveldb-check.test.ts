@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Finding, VerifyLevel } from '../../../../dist/backend/backend.js'
-import type { SyncedFile } from '../../../../dist/backends/level/files/current-manifest.js'
+import type { SyncedFile } from '../../../../dist/backends/level/files/synced-file.js'
 import { maskedCrc } from '../../../../dist/backends/level/files/crc.js'
 import { checkLevelDb } from '../../../../dist/backends/level/files/leveldb-check.js'
 import { readManifest } from '../../../../dist/backends/level/files/manifest-state.js'
