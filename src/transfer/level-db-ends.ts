@@ -1,7 +1,9 @@
+import { basename, dirname } from 'node:path'
 import type { Progress } from '../backend/backend.js'
 import { LevelDb, type LevelOptions } from '../backends/level/level-db.js'
 import { LevelFiles } from '../backends/level/sync-files.js'
 import type { Clock } from '../base/clock.js'
+import { databaseName, stateName } from '../backends/level/format.js'
 import { KintsugiError } from '../errors.js'
 import {
   copyLockName,
@@ -67,18 +69,26 @@ export class LevelDbSource implements EntrySource {
 
 function admitSource(vfs: Vfs, path: string): void {
   const state = inspectDirectory(vfs, path)
-  if (state === 'leveldb') return
+  if (state === 'leveldb' && !isInsideOfStore(vfs, path)) return
   if (state === 'unfinished') throw refuseDirectory(path, state)
   if (state === 'missing') {
     throw new KintsugiError('KINTSUGI_STORE_MISSING', `there is no LevelDB database in ${path}`, {
       path
     })
   }
-  const what = state === 'store' ? 'is a Kintsugi store; migrate copies those' : 'has other files'
+  const isStore = state === 'store' || state === 'leveldb'
+  const what = isStore ? 'belongs to a Kintsugi store; migrate copies those' : 'has other files'
   throw new KintsugiError(
     'KINTSUGI_FOREIGN_DIRECTORY',
     `there is no LevelDB database in ${path}: it ${state === 'empty' ? 'is empty' : what}`,
     { path }
+  )
+}
+
+/** What a level store keeps in LevelDB has keys and values of its own form. */
+function isInsideOfStore(vfs: Vfs, path: string): boolean {
+  return (
+    basename(path) === databaseName && vfs.statSync(`${dirname(path)}/${stateName}`) !== undefined
   )
 }
 

@@ -247,6 +247,13 @@ describe('an import from LevelDB', () => {
     const error = await failure(() => importLevelDb(join(directory, 'a'), store))
     expect(error.code).toBe('KINTSUGI_FOREIGN_DIRECTORY')
     expect(error.message).toContain('migrate')
+    const level = join(directory, 'level')
+    await makeStore(level, [], { backend: 'level' })
+    const inside = await failure(() => importLevelDb(join(level, 'level-1/db'), store))
+    expect([inside.code, inside.message]).toEqual([
+      'KINTSUGI_FOREIGN_DIRECTORY',
+      expect.stringContaining('migrate')
+    ])
     expect(fs.existsSync(store)).toBe(false)
     const vfs = new MemVfs()
     vfs.mkdirSync('/a')

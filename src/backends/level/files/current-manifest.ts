@@ -51,8 +51,9 @@ export async function readCurrentManifest(
 ): Promise<CurrentManifest> {
   const current = await readNamedManifest(vfs, directory, names, synced)
   const { name, reading, state } = current
-  // Nobody knows what was synced: nothing may be left out.
-  if (name === undefined || synced.length === 0) return current
+  // Where nobody knows how much of a manifest was synced, nothing may be left out.
+  const isKnown = synced.some((file) => parseFileName(file.name)?.kind === 'manifest')
+  if (name === undefined || !isKnown) return current
   if (state !== undefined && hasFiles(state, names, synced)) return current
   const newer = await readUnnamedManifest(vfs, directory, names, synced, name)
   if (newer !== undefined) return newer
