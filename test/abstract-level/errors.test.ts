@@ -7,6 +7,7 @@ import { LevelError, levelError } from '../../dist/abstract-level/level-error.js
 import { KintsugiError } from '../../dist/index.js'
 import { testedBackend } from '../helpers/tested-backend.js'
 import { failure, useDatabases } from './databases.js'
+import { forgetOwner } from '../helpers/forget-owner.js'
 
 const databases = useDatabases()
 
@@ -43,6 +44,8 @@ describe('opening', () => {
       expect(error.cause?.code).toBe('LEVEL_LOCKED')
     } finally {
       child.kill('SIGKILL')
+      await new Promise((resolve) => child.once('exit', resolve))
+      forgetOwner(db.location)
       await new Promise((resolve) => child.once('close', resolve))
     }
     await db.open()

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { NodeVfs } from '../../dist/vfs/node-vfs.js'
 import type { OpenMode, Vfs, VfsFile } from '../../dist/vfs/vfs.js'
+import { forgetOwner } from './forget-owner.js'
 
 export interface DiskOperation {
   /** The method, without its synchronous form: `write`, `datasync`, `syncDirectory`, … */
@@ -56,7 +57,10 @@ export class DiskVfs {
       const before = listing(this.root)
       try {
         fs.cpSync(this.root, target, { recursive: true })
-        if (listing(this.root) === before) return new DiskVfs(target)
+        if (listing(this.root) === before) {
+          forgetOwner(target)
+          return new DiskVfs(target)
+        }
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
       }

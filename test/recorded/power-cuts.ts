@@ -7,6 +7,7 @@ import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import { recordWriter } from './recording.js'
 import { Replay, type TraceEvent } from './trace.js'
 import { applyTo, commitOf, options } from '../../test/recorded/workload.mjs'
+import { forgetOwner } from '../helpers/forget-owner.js'
 
 /**
  * Records what a process does to the files of a store, its libraries included, and turns the power
@@ -294,4 +295,5 @@ function dump(vfs: MemVfs, root: string): void {
     fs.mkdirSync(dirname(root + path), { recursive: true })
     fs.writeFileSync(root + path, vfs.medium.read(path))
   }
+  forgetOwner(root)
 }

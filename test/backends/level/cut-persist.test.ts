@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { open, repair } from '../../../dist/index.js'
 import { failure, useStores } from '../../helpers/store.js'
 import { TestClock } from '../../helpers/test-clock.js'
+import { forgetOwner } from '../../helpers/forget-owner.js'
 
 const stores = useStores()
 const keys = 600
@@ -34,6 +35,7 @@ async function cutInPersist(): Promise<string> {
   await store.persist()
   expect(batches).toBeGreaterThan(2)
   await store.close()
+  forgetOwner(cut)
   for (const lock of ['LOCK', 'level-1/db/LOCK']) fs.rmSync(`${cut}/${lock}`, { force: true })
   return cut
 }

@@ -8,6 +8,7 @@ import { FaultVfs } from '../../../dist/vfs/fault-vfs.js'
 import { NodeVfs } from '../../../dist/vfs/node-vfs.js'
 import { tinyOptions } from '../../helpers/backends.js'
 import { failure, failureCode, useStores } from '../../helpers/store.js'
+import { forgetOwner } from '../../helpers/forget-owner.js'
 
 const stores = useStores()
 const level = { ...tinyOptions, backend: 'level' } as const
@@ -64,6 +65,7 @@ describe('a level store', () => {
     // A crash: nothing is said about the end.
     const copy = join(stores.directory(), 'copy')
     fs.cpSync(path, copy, { recursive: true })
+    forgetOwner(copy)
     const before = filesOf(copy)
     const vfs = new NodeVfs()
     const shadow = vi.spyOn(vfs, 'shadowSync')

@@ -73,6 +73,8 @@ export function makeSpecimen(shape: SpecimenShape): Promise<Specimen> {
     }
     if (shape.closed) await store.close()
     const files = readFiles(directory)
+    // A killed process leaves it behind where there is no addon; the error says to delete it.
+    files.delete('LOCK.owner')
     if (!shape.closed) await store.close()
     return { files, entries, history }
   })
