@@ -43,10 +43,10 @@ describe('opening', () => {
       expect(error.code).toBe('LEVEL_DATABASE_NOT_OPEN')
       expect(error.cause?.code).toBe('LEVEL_LOCKED')
     } finally {
+      const closed = new Promise((resolve) => child.once('close', resolve))
       child.kill('SIGKILL')
-      await new Promise((resolve) => child.once('exit', resolve))
+      await closed
       forgetOwner(db.location)
-      await new Promise((resolve) => child.once('close', resolve))
     }
     await db.open()
     expect(db.status).toBe('open')
