@@ -1,15 +1,14 @@
 import type { BackendContext } from '../../backend/backend.js'
+import { copyFile } from '../../vfs/copy-file.js'
 import { makeDirectory } from '../../vfs/make-directory.js'
 import type { Vfs } from '../../vfs/vfs.js'
 import { readCurrentManifest } from './files/current-manifest.js'
 import { currentName } from './files/file-names.js'
 import type { ManifestTail } from './files/manifest-state.js'
-import { readFully } from './files/read-fully.js'
 import type { SyncedFile } from './files/synced-file.js'
 
 /** A new file until it takes its name; one that a crash left is made anew. */
 const temporaryName = 'SETTLED'
-const pieceBytes = 256 * 1024
 
 /** What LevelDB could not open a directory with, or would open wrongly. */
 export interface ManifestFlaws {
@@ -54,7 +53,7 @@ export async function settleManifest(
   const warnings: string[] = []
   if (tail !== undefined) {
     const kept = await replace(context, path, name, (temporary) =>
-      copyBeginning(context.vfs, `${path}/${name}`, temporary, tail.offset)
+      copyFile(context.vfs, `${path}/${name}`, temporary, { maxBytes: tail.offset })
     )
     warnings.push(
       `${path}/${name} at byte ${tail.offset}: ${tail.reason}; nothing that was synced is ` +
@@ -102,7 +101,7 @@ async function replace(
   const file = `${path}/${name}`
   await makeDirectory(vfs, quarantine)
   const kept = freePath(vfs, quarantine, name)
-  await copyBeginning(vfs, file, kept, vfs.statSync(file)!.sizeBytes)
+  await copyFile(vfs, file, kept)
   await vfs.syncDirectory(quarantine)
   const temporary = `${directory}/${temporaryName}`
   if (vfs.statSync(temporary) !== undefined) await vfs.unlink(temporary)
@@ -119,29 +118,6 @@ async function writeCurrent(vfs: Vfs, path: string, manifest: string): Promise<v
     await file.writeAndDatasync(Buffer.from(`${manifest}\n`), 0)
   } finally {
     await file.close()
-  }
-}
-
-/** Durable, apart from its name. */
-async function copyBeginning(vfs: Vfs, from: string, to: string, sizeBytes: number): Promise<void> {
-  const source = await vfs.open(from, 'read')
-  try {
-    const target = await vfs.open(to, 'create')
-    try {
-      const piece = Buffer.allocUnsafe(Math.min(pieceBytes, sizeBytes))
-      for (let at = 0; at < sizeBytes;) {
-        const wanted = piece.subarray(0, Math.min(piece.length, sizeBytes - at))
-        const count = await readFully(source, wanted, at)
-        if (count === 0) break
-        await target.write(wanted.subarray(0, count), at)
-        at += count
-      }
-      await target.datasync()
-    } finally {
-      await target.close()
-    }
-  } finally {
-    await source.close()
   }
 }
 

@@ -1,7 +1,7 @@
 import type { BackendContext, Progress } from '../../../backend/backend.js'
 import { compareBytes } from '../../../base/bytes.js'
 import { KintsugiError } from '../../../errors.js'
-import type { Vfs } from '../../../vfs/vfs.js'
+import { copyFile } from '../../../vfs/copy-file.js'
 import { compressionOf } from '../flusher.js'
 import { KeyHash } from '../../../memtable/key-hash.js'
 import { type KeySpan, successor } from '../../../memtable/key-span.js'
@@ -23,7 +23,6 @@ export interface RewrittenTable {
 
 /** A file system that gives no second names answers with one of these. */
 const withoutLinks = new Set(['EPERM', 'EXDEV', 'EMLINK', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'])
-const copyBytes = 1024 * 1024
 
 /** Brings tables from one directory into another, and leaves the first as it is. */
 export class TableTransfer {
@@ -51,7 +50,7 @@ export class TableTransfer {
     } catch (error) {
       const errno = error instanceof KintsugiError ? error.facts.errno : undefined
       if (errno === undefined || !withoutLinks.has(errno)) throw error
-      await copyFile(vfs, from, to, this.#progress)
+      await copyFile(vfs, from, to, { signal: this.#progress.signal })
     }
   }
 
@@ -144,27 +143,5 @@ export class TableTransfer {
       this.#progress.signal?.throwIfAborted()
       await writer.drain()
     }
-  }
-}
-
-async function copyFile(vfs: Vfs, from: string, to: string, progress: Progress): Promise<void> {
-  const source = await vfs.open(from, 'read')
-  try {
-    const target = await vfs.open(to, 'create')
-    try {
-      const buffer = Buffer.allocUnsafeSlow(copyBytes)
-      for (let at = 0; ;) {
-        progress.signal?.throwIfAborted()
-        const count = await source.read(buffer, at)
-        if (count === 0) break
-        await target.write(buffer.subarray(0, count), at)
-        at += count
-      }
-      await target.datasync()
-    } finally {
-      await target.close()
-    }
-  } finally {
-    await source.close()
   }
 }
