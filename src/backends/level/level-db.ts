@@ -12,6 +12,14 @@ export type LevelIterator = DatabaseIterator<Database, Stored, Stored>
 const asBytes = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
 const asText = { keyEncoding: 'buffer', valueEncoding: 'utf8' } as const
 
+/** Text as LevelDB hands it out; bounds, which need not be text, go in as the bytes that they are. */
+const textOfBytes = {
+  name: 'text-of-bytes',
+  format: 'utf8',
+  encode: (bound: Stored) => bound,
+  decode: (text: string) => text
+} as const
+
 interface PrivateGetOptions {
   readonly keyEncoding: 'buffer'
   readonly valueEncoding: Encoding
@@ -127,13 +135,14 @@ export class LevelDb {
     range: LevelRange,
     reverse: boolean,
     snapshot: LevelSnapshot,
-    encodings: { readonly keyEncoding: Encoding; readonly valueEncoding: Encoding }
+    { keyEncoding, valueEncoding }: { keyEncoding: Encoding; valueEncoding: Encoding }
   ): LevelIterator {
     this.#check()
     return this.#database.iterator<Stored, Stored>({
       ...range,
-      // Their formats, of which the keys above are one.
-      ...encodings,
+      // Level's own 'utf8' would make text of the bounds.
+      keyEncoding: keyEncoding === 'utf8' ? (textOfBytes as unknown as 'utf8') : keyEncoding,
+      valueEncoding,
       reverse,
       snapshot,
       highWaterMarkBytes: batchBytes

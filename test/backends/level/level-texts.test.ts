@@ -134,6 +134,43 @@ describe('reading a level store as text', () => {
     await store.close()
   })
 
+  it('within bounds that are no text, at each of them exactly', async () => {
+    const store = await stores.disk(stores.directory(), level)
+    const keys = ['a', 'é', 'ß', '日', '\ufffd', '\uffee', '😀', '😁'].map((key) =>
+      Buffer.from(key)
+    )
+    keys.sort((a, b) => Buffer.compare(a, b))
+    for (const key of keys) await store.put(key, key)
+    await store.persist()
+    const asText = { keyEncoding: 'utf8', valueEncoding: 'utf8' } as const
+    const beginnings = keys.flatMap((key) => [...key].map((_, i) => key.subarray(0, i + 1)))
+    const bounds = [...beginnings, ...[0x80, 0xef, 0xf0, 0xff].map((byte) => Buffer.from([byte]))]
+    const isIn = {
+      gte: (order: number) => order >= 0,
+      gt: (order: number) => order > 0,
+      lte: (order: number) => order <= 0,
+      lt: (order: number) => order < 0
+    }
+    for (const bound of bounds) {
+      for (const name of ['gte', 'gt', 'lte', 'lt'] as const) {
+        for (const reverse of [false, true]) {
+          const found: string[] = []
+          const options = { [name]: bound, reverse, ...asText }
+          for await (const key of store.keys(options)) found.push(key)
+          if (reverse) found.reverse()
+          const inside = keys.filter((key) => isIn[name](Buffer.compare(key, bound)))
+          expect(found, `${name} ${bound.toString('hex')}`).toEqual(inside.map(String))
+        }
+      }
+      const iterator = store.keys(asText)
+      iterator.seek(bound)
+      const [sought] = await iterator.nextv(1)
+      expect(sought).toBe(keys.find((key) => Buffer.compare(key, bound) >= 0)?.toString())
+      iterator.close()
+    }
+    await store.close()
+  })
+
   it('hands out what comes before damage, then names the key', async () => {
     const path = stores.directory()
     const store = await stores.disk(path, level)
