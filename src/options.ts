@@ -238,8 +238,8 @@ export function checkOptionNames(given: unknown, known: readonly string[]): void
       `options must be an object, ${describe(given)} was given`
     )
   }
-  for (const name of Object.keys(given)) {
-    if (known.includes(name)) continue
+  for (const name in given) {
+    if (known.includes(name) || !Object.hasOwn(given, name)) continue
     const near = nearest(name, known)
     const hint = near ? `did you mean '${near}'?` : `known are ${known.join(', ')}`
     throw invalidOption(name, `unknown option; ${hint}`)

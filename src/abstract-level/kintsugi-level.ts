@@ -295,12 +295,16 @@ export class KintsugiLevel<KDefault = string, VDefault = string> extends Abstrac
     read: (reads: Reads, scan: ScanOptions, options: PrivateRangeOptions) => T,
     options: PrivateRangeOptions
   ): T {
+    const { gt, gte, lt, lte, reverse, signal, keyEncoding, valueEncoding } = options
     const scan: ScanOptions = {
-      ...rangeOf(options),
-      reverse: options.reverse,
-      signal: options.signal ?? undefined,
-      keyEncoding: options.keyEncoding === 'utf8' ? 'utf8' : 'buffer',
-      valueEncoding: options.valueEncoding === 'utf8' ? 'utf8' : 'buffer'
+      gt,
+      gte,
+      lt,
+      lte,
+      reverse,
+      signal: signal ?? undefined,
+      keyEncoding: keyEncoding === 'utf8' ? 'utf8' : 'buffer',
+      valueEncoding: valueEncoding === 'utf8' ? 'utf8' : 'buffer'
     }
     const reads: Reads = readsOf(options.snapshot) ?? this.store
     try {

@@ -1,5 +1,6 @@
-import { LevelDb, type LevelIterator, type LevelOptions } from '../backends/level/level-db.js'
+import { LevelDb, type LevelOptions } from '../backends/level/level-db.js'
 import { levelError } from '../backends/level/level-error.js'
+import type { LevelIterator } from '../backends/level/level-iterator.js'
 import { makeShadow, removeShadow } from '../backends/level/shadow.js'
 import type { Vfs } from '../vfs/vfs.js'
 import type { EntryBatches } from './ends.js'
@@ -69,7 +70,7 @@ function levelBatches(
   const reader = {
     nextv: (size: number) => nextv(iterator, path, Math.min(size, maxEntriesPerRead)),
     close: async () => {
-      await iterator.close()
+      iterator.close()
       await snapshot.close()
     }
   }
@@ -97,7 +98,7 @@ export async function lastKeyOf(db: LevelDb, path: string): Promise<Buffer | und
     const [last] = await nextv(iterator, path, 1)
     return last?.[0]
   } finally {
-    await iterator.close()
+    iterator.close()
     await snapshot.close()
   }
 }

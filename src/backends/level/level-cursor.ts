@@ -4,9 +4,10 @@ import { KintsugiError } from '../../errors.js'
 import type { Encoding } from '../../options.js'
 import { spanOf, successor, type KeySpan } from '../../memtable/key-span.js'
 import { StoredValue } from './format.js'
-import type { LevelRange, LevelSnapshot } from './level-db.js'
+import type { LevelSnapshot } from './level-db.js'
+import type { LevelRange, StoredEntry } from './level-iterator.js'
 import type { LevelReader } from './level-reader.js'
-import { LevelScan, type ScanEncodings, type StoredEntry } from './level-scan.js'
+import { LevelScan, type ScanEncodings } from './level-scan.js'
 import { storedKey, storedRange, storedSpan } from './stored-key.js'
 import { damagedValue } from './stored-value.js'
 
@@ -124,7 +125,7 @@ export class LevelCursor implements Cursor {
   }
 
   /** Checks entries and takes prefix and header away; the index behind the last that is whole. */
-  #open(batch: StoredEntry[], start: number, end: number): number {
+  #open(batch: readonly StoredEntry[], start: number, end: number): number {
     const { values } = this.#reader
     const isText = this.#encodings.keyEncoding === 'utf8'
     for (let i = start; i < end; i++) {

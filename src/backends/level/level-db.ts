@@ -1,24 +1,20 @@
-import type { ClassicLevel, Iterator as DatabaseIterator } from 'classic-level'
+import type { ClassicLevel } from 'classic-level'
 import type { Encoding, ResolvedOptions } from '../../options.js'
 import { loadClassicLevel } from './classic-level-package.js'
 import { levelError, notOpen } from './level-error.js'
+import {
+  LevelIterator,
+  type LevelRange,
+  type PrivateIteratorOptions,
+  type PrivateIterators
+} from './level-iterator.js'
 
 /** Everything goes in and out as bytes. */
 type Database = ClassicLevel<Uint8Array, Buffer>
 export type LevelSnapshot = ReturnType<Database['snapshot']>
-type Stored = Buffer | string
-export type LevelIterator = DatabaseIterator<Database, Stored, Stored>
 
 const asBytes = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
 const asText = { keyEncoding: 'buffer', valueEncoding: 'utf8' } as const
-
-/** Text as LevelDB hands it out; bounds, which need not be text, go in as the bytes that they are. */
-const textOfBytes = {
-  name: 'text-of-bytes',
-  format: 'utf8',
-  encode: (bound: Stored) => bound,
-  decode: (text: string) => text
-} as const
 
 interface PrivateGetOptions {
   readonly keyEncoding: 'buffer'
@@ -37,13 +33,6 @@ interface PrivateReads {
 export type LevelOperation =
   | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
   | { readonly type: 'del'; readonly key: Buffer }
-
-/** Bounds of stored keys. */
-export interface LevelRange {
-  readonly gte?: Buffer
-  readonly lt?: Buffer
-  readonly lte?: Buffer
-}
 
 const maxCacheBytes = 2 ** 32 - 1
 const KiB = 1024
@@ -68,6 +57,8 @@ export class LevelDb {
   /** The path it was opened with, for messages. */
   readonly path: string
   readonly #database: Database
+  readonly #iterators = new Set<LevelIterator>()
+  readonly #forget = (iterator: LevelIterator) => this.#iterators.delete(iterator)
   #isOpen = true
 
   private constructor(database: Database, path: string) {
@@ -132,21 +123,26 @@ export class LevelDb {
 
   /** Close it; errors of its methods are LevelDB's. */
   iterator(
-    range: LevelRange,
+    { gte, lt, lte }: LevelRange,
     reverse: boolean,
     snapshot: LevelSnapshot,
     { keyEncoding, valueEncoding }: { keyEncoding: Encoding; valueEncoding: Encoding }
   ): LevelIterator {
     this.#check()
-    return this.#database.iterator<Stored, Stored>({
-      ...range,
-      // Level's own 'utf8' would make text of the bounds.
-      keyEncoding: keyEncoding === 'utf8' ? (textOfBytes as unknown as 'utf8') : keyEncoding,
+    const options: PrivateIteratorOptions = {
+      keyEncoding,
       valueEncoding,
       reverse,
-      snapshot,
-      highWaterMarkBytes: batchBytes
-    })
+      highWaterMarkBytes: batchBytes,
+      snapshot
+    }
+    if (gte !== undefined) options.gte = gte
+    if (lt !== undefined) options.lt = lt
+    if (lte !== undefined) options.lte = lte
+    const database = this.#database as unknown as PrivateIterators
+    const iterator = new LevelIterator(database, options, this.#forget)
+    this.#iterators.add(iterator)
+    return iterator
   }
 
   /** One batch, all or nothing. Without `sync` it may not survive a crash of the machine. */
@@ -198,6 +194,9 @@ export class LevelDb {
   async close(): Promise<void> {
     if (!this.#isOpen) return
     this.#isOpen = false
+    const iterators = [...this.#iterators]
+    for (const iterator of iterators) iterator.close()
+    await Promise.all(iterators.map((iterator) => iterator.settle()))
     try {
       await this.#database.close()
     } catch (error) {
