@@ -29,6 +29,7 @@ export interface LevelPersistParts {
  */
 export class LevelPersist {
   readonly #parts: LevelPersistParts
+  /** Why nothing is written any more. */
   #failure: KintsugiError | undefined
   #isClosed = false
   persists = 0
@@ -37,11 +38,6 @@ export class LevelPersist {
 
   constructor(parts: LevelPersistParts) {
     this.#parts = parts
-  }
-
-  /** Why nothing is written any more. */
-  get failure(): KintsugiError | undefined {
-    return this.#failure
   }
 
   /** Memtables newest first, the log synced through `seq`, which they lead up to. */

@@ -10,10 +10,6 @@ export class ByteReader {
     return this.#at === this.bytes.length
   }
 
-  get offset(): number {
-    return this.#at
-  }
-
   byte(): number {
     if (this.#at >= this.bytes.length) throw malformed('it ends too early')
     return this.bytes[this.#at++]

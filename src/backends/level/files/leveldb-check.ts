@@ -59,7 +59,6 @@ class LevelDbCheck {
     private readonly isInUse: boolean
   ) {
     this.#context = {
-      vfs,
       level,
       progress,
       checkEntry,

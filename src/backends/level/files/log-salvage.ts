@@ -21,8 +21,6 @@ export interface LogLoss {
   readonly path: string
   readonly offset: number
   readonly reason: string
-  /** Entries with a higher sequence number are newer than all that was lost. */
-  maxSeq: number
 }
 
 export interface LogSalvage {
@@ -64,7 +62,7 @@ export async function salvageLogs(
 class Salvage {
   readonly #entries = new Map<string, LogEntry>()
   readonly #losses: LogLoss[] = []
-  /** Losses of which the end is not known yet. */
+  /** Not known yet whether they held a record. */
   #open: LogLoss[] = []
   #nextSeq: number | undefined
   #applied: Buffer | undefined
@@ -100,7 +98,7 @@ class Salvage {
   }
 
   conclude(): LogSalvage {
-    for (const loss of this.#open) this.#settle(loss)
+    this.#losses.push(...this.#open)
     const entries = [...this.#entries.values()].sort((a, b) => Buffer.compare(a.key, b.key))
     const losses = this.#losses
     const hasLost = losses.length > 0
@@ -132,11 +130,7 @@ class Salvage {
     if (isGap && !mayHaveGaps && this.#nextSeq !== undefined && this.#open.length === 0) {
       this.#lose(path, offset, 'records before this one are missing')
     }
-    for (const loss of this.#open) {
-      if (!isGap) break
-      loss.maxSeq = entries.firstSeq - 1
-      this.#settle(loss)
-    }
+    if (isGap) this.#losses.push(...this.#open)
     this.#open = []
     this.#nextSeq = entries.firstSeq + entries.count
     for (const entry of taken) this.#put(entry)
@@ -157,10 +151,6 @@ class Salvage {
     if (this.#losses.length === 0 && this.#open.length === 0) {
       this.#appliedBeforeLoss = this.#applied
     }
-    this.#open.push({ path, offset, reason, maxSeq: Infinity })
-  }
-
-  #settle(loss: LogLoss): void {
-    this.#losses.push(loss)
+    this.#open.push({ path, offset, reason })
   }
 }

@@ -17,8 +17,6 @@ export interface LevelState {
   readonly logNumber: number
   /** An older log that is replayed as well; 0: none. */
   readonly prevLogNumber: number
-  readonly nextFile: number
-  readonly lastSeq: number
 }
 
 /** True where the state needs the log of that number. */
@@ -101,9 +99,7 @@ class ManifestReplay {
       (a, b) => a.level - b.level || a.number - b.number
     )
     const state =
-      isWhole && this.#problem === undefined
-        ? { tables, logNumber, prevLogNumber, nextFile, lastSeq }
-        : undefined
+      isWhole && this.#problem === undefined ? { tables, logNumber, prevLogNumber } : undefined
     return {
       state,
       sizeBytes,

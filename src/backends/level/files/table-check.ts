@@ -1,6 +1,6 @@
 import type { Finding, Progress, VerifyLevel } from '../../../backend/backend.js'
 import { isCorruption } from '../../../errors.js'
-import type { Vfs, VfsFile } from '../../../vfs/vfs.js'
+import type { VfsFile } from '../../../vfs/vfs.js'
 import { KeySpace } from '../format.js'
 import { BlockEntries } from './block-entries.js'
 import { isBlockWhole, unpackBlock } from './block.js'
@@ -16,7 +16,6 @@ import type { LiveTable } from './version-edit.js'
 
 /** What a check of one table needs besides the table. */
 export interface TableCheckContext {
-  readonly vfs: Vfs
   readonly level: VerifyLevel
   readonly progress: Progress
   readonly checkEntry: EntryCheck | undefined
