@@ -1,6 +1,7 @@
 import { LevelDb, type LevelOptions } from '../backends/level/level-db.js'
 import { levelError } from '../backends/level/level-error.js'
 import type { LevelIterator } from '../backends/level/level-iterator.js'
+import { asBytes } from '../backends/level/private-methods.js'
 import { makeShadow, removeShadow } from '../backends/level/shadow.js'
 import type { Vfs } from '../vfs/vfs.js'
 import type { EntryBatches } from './ends.js'
@@ -9,7 +10,6 @@ import { realPathOf } from './level-db-files.js'
 
 /** Entries that LevelDB reads in one go. */
 const maxEntriesPerRead = 1000
-const asBytes = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
 
 /**
  * A LevelDB database that is only read. LevelDB writes whenever it opens, so it opens a shadow; the

@@ -38,7 +38,7 @@ export function classicLevelOf(loaded: { ClassicLevel?: unknown }): typeof Class
 }
 
 /** What the backend calls and older versions do not have. */
-const needed = ['_getSync', '_get', '_getMany', 'snapshot'] as const
+const needed = ['_getSync', '_get', '_getMany', '_iterator', 'detachResource', 'snapshot'] as const
 
 function notUsable(why: string, cause?: unknown): KintsugiError {
   const message = `LevelDB is reached through the package classic-level, ${why}`

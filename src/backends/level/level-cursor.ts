@@ -4,10 +4,15 @@ import { KintsugiError } from '../../errors.js'
 import type { Encoding } from '../../options.js'
 import { spanOf, successor, type KeySpan } from '../../memtable/key-span.js'
 import { StoredValue } from './format.js'
-import type { LevelSnapshot } from './level-db.js'
-import type { LevelRange, StoredEntry } from './level-iterator.js'
 import type { LevelReader } from './level-reader.js'
-import { LevelScan, type ScanEncodings } from './level-scan.js'
+import { LevelScan } from './level-scan.js'
+import {
+  asBytes,
+  type LevelEncodings,
+  type LevelRange,
+  type LevelSnapshot,
+  type StoredEntry
+} from './private-methods.js'
 import { storedKey, storedRange, storedSpan } from './stored-key.js'
 import { damagedValue } from './stored-value.js'
 
@@ -15,7 +20,6 @@ const maxBatchEntries = 1000
 /** Each batch is so many times as large as the one before. */
 const growth = 4
 
-const asBytes: ScanEncodings = { keyEncoding: 'buffer', valueEncoding: 'buffer' }
 const noBytes = Buffer.alloc(0)
 const noBounds = new Uint32Array(0)
 
@@ -33,9 +37,9 @@ export class LevelCursor implements Cursor {
   readonly #scan: LevelScan
   readonly #span: KeySpan
   readonly #reverse: boolean
-  readonly #wanted: ScanEncodings
+  readonly #wanted: LevelEncodings
   /** How LevelDB is asked; bytes once text has failed. */
-  #encodings: ScanEncodings
+  #encodings: LevelEncodings
   /** Where to begin; undefined: at the end of the range that comes first. */
   #from: Buffer | undefined
   /** The key at `#from` was handed out already. */
@@ -52,7 +56,7 @@ export class LevelCursor implements Cursor {
     reader: LevelReader,
     snapshot: LevelSnapshot,
     options: CursorOptions,
-    wanted: ScanEncodings
+    wanted: LevelEncodings
   ) {
     this.#reader = reader
     this.#scan = new LevelScan(reader.db, snapshot)

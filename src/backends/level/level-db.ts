@@ -1,33 +1,20 @@
-import type { ClassicLevel } from 'classic-level'
-import type { Encoding, ResolvedOptions } from '../../options.js'
+import type { ResolvedOptions } from '../../options.js'
 import { loadClassicLevel } from './classic-level-package.js'
 import { levelError, notOpen } from './level-error.js'
+import { LevelIterator } from './level-iterator.js'
 import {
-  LevelIterator,
+  asBytes,
+  privateMethods,
+  type Database,
+  type LevelEncodings,
   type LevelRange,
+  type LevelSnapshot,
+  type PrivateGetOptions,
   type PrivateIteratorOptions,
-  type PrivateIterators
-} from './level-iterator.js'
+  type PrivateMethods
+} from './private-methods.js'
 
-/** Everything goes in and out as bytes. */
-type Database = ClassicLevel<Uint8Array, Buffer>
-export type LevelSnapshot = ReturnType<Database['snapshot']>
-
-const asBytes = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
 const asText = { keyEncoding: 'buffer', valueEncoding: 'utf8' } as const
-
-interface PrivateGetOptions {
-  readonly keyEncoding: 'buffer'
-  readonly valueEncoding: Encoding
-  readonly snapshot?: LevelSnapshot | undefined
-}
-
-/** What implementations of `abstract-level` have behind `getSync` and `get`. */
-interface PrivateReads {
-  _get(key: Buffer, options: PrivateGetOptions): Promise<Buffer | string | undefined>
-  _getSync(key: Buffer, options: PrivateGetOptions): Buffer | string | undefined
-  _getMany(keys: Buffer[], options: PrivateGetOptions): Promise<(Buffer | string | undefined)[]>
-}
 
 /** One operation of a batch; the bytes are copied when the batch is handed over. */
 export type LevelOperation =
@@ -50,19 +37,21 @@ export type LevelOptions = Pick<
 >
 
 /**
- * LevelDB through `classic-level`, which nothing else calls. Errors are ours; a call
+ * LevelDB through `classic-level`, which nothing but this and its iterators calls. Errors are ours; a call
  * after closing has begun fails with NOT_OPEN and never reaches LevelDB, which would not survive it.
  */
 export class LevelDb {
   /** The path it was opened with, for messages. */
   readonly path: string
   readonly #database: Database
+  readonly #private: PrivateMethods
   readonly #iterators = new Set<LevelIterator>()
   readonly #forget = (iterator: LevelIterator) => this.#iterators.delete(iterator)
   #isOpen = true
 
   private constructor(database: Database, path: string) {
     this.#database = database
+    this.#private = privateMethods(database)
     this.path = path
   }
 
@@ -126,7 +115,7 @@ export class LevelDb {
     { gte, lt, lte }: LevelRange,
     reverse: boolean,
     snapshot: LevelSnapshot,
-    { keyEncoding, valueEncoding }: { keyEncoding: Encoding; valueEncoding: Encoding }
+    { keyEncoding, valueEncoding }: LevelEncodings
   ): LevelIterator {
     this.#check()
     const options: PrivateIteratorOptions = {
@@ -139,8 +128,7 @@ export class LevelDb {
     if (gte !== undefined) options.gte = gte
     if (lt !== undefined) options.lt = lt
     if (lte !== undefined) options.lte = lte
-    const database = this.#database as unknown as PrivateIterators
-    const iterator = new LevelIterator(database, options, this.#forget)
+    const iterator = new LevelIterator(this.#private, options, this.#forget)
     this.#iterators.add(iterator)
     return iterator
   }
@@ -204,11 +192,10 @@ export class LevelDb {
     }
   }
 
-  /** Past the checks of arguments and status, which take as long as a good part of the read. */
   #getSync(key: Buffer, options: PrivateGetOptions): Buffer | string | undefined {
     this.#check()
     try {
-      return (this.#database as unknown as PrivateReads)._getSync(key, options)
+      return this.#private._getSync(key, options)
     } catch (error) {
       throw levelError(error, this.path, 'get')
     }
@@ -224,7 +211,7 @@ export class LevelDb {
     if (snapshot !== undefined) {
       return this.#database.get<Buffer, Buffer | string>(key, { ...options, snapshot })
     }
-    return (this.#database as unknown as PrivateReads)._get(key, options)
+    return this.#private._get(key, options)
   }
 
   async #getMany(
@@ -236,7 +223,7 @@ export class LevelDb {
     // Closing the snapshot waits for it, as with the public form.
     snapshot?.ref()
     try {
-      return await (this.#database as unknown as PrivateReads)._getMany(keys, options)
+      return await this.#private._getMany(keys, options)
     } catch (error) {
       throw levelError(error, this.path, 'get')
     } finally {

@@ -1,39 +1,11 @@
 import { KintsugiError } from '../../errors.js'
-import type { LevelSnapshot } from './level-db.js'
 import { notOpen } from './level-error.js'
-
-/** A stored key and its stored value; the caller's own. */
-export type StoredEntry = [Buffer | string, Buffer | string]
-
-/** Bounds of stored keys. */
-export interface LevelRange {
-  readonly gte?: Buffer
-  readonly lt?: Buffer
-  readonly lte?: Buffer
-}
-
-/** What iterators of `classic-level` are made of; what is absent must not even be undefined. */
-export interface PrivateIteratorOptions {
-  readonly keyEncoding: 'buffer' | 'utf8'
-  readonly valueEncoding: 'buffer' | 'utf8'
-  readonly reverse: boolean
-  readonly highWaterMarkBytes: number
-  readonly snapshot: LevelSnapshot
-  gte?: Buffer
-  lt?: Buffer
-  lte?: Buffer
-}
-
-export interface PrivateIterator {
-  _nextv(size: number): Promise<StoredEntry[]>
-  _close(): Promise<void>
-}
-
-/** Where iterators are made, and signed off. */
-export interface PrivateIterators {
-  _iterator(options: PrivateIteratorOptions): PrivateIterator
-  detachResource(iterator: PrivateIterator): void
-}
+import type {
+  PrivateIterator,
+  PrivateIteratorOptions,
+  PrivateMethods,
+  StoredEntry
+} from './private-methods.js'
 
 /**
  * One iteration over LevelDB, past the part of `abstract-level` that checks arguments and decodes: it
@@ -42,14 +14,14 @@ export interface PrivateIterators {
  * was closed, read twice at a time, or closed while it is read.
  */
 export class LevelIterator {
-  readonly #database: PrivateIterators
+  readonly #database: PrivateMethods
   readonly #iterator: PrivateIterator
   readonly #onClose: (iterator: LevelIterator) => void
   #reading: Promise<StoredEntry[]> | undefined
   #isClosed = false
 
   constructor(
-    database: PrivateIterators,
+    database: PrivateMethods,
     options: PrivateIteratorOptions,
     onClose: (iterator: LevelIterator) => void
   ) {

@@ -1,7 +1,8 @@
 import type { DamageList } from '../../backend/damage-list.js'
 import { StoredValue } from './format.js'
 import { levelError } from './level-error.js'
-import type { LevelDb, LevelSnapshot } from './level-db.js'
+import type { LevelDb } from './level-db.js'
+import type { LevelSnapshot } from './private-methods.js'
 import { KeyScratch, storedKey, userKey } from './stored-key.js'
 import type { StoredValues } from './stored-value.js'
 

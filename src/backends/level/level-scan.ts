@@ -1,16 +1,10 @@
 import type { KintsugiError } from '../../errors.js'
-import type { Encoding } from '../../options.js'
-import type { LevelDb, LevelSnapshot } from './level-db.js'
+import type { LevelDb } from './level-db.js'
+import type { LevelEncodings, LevelRange, LevelSnapshot, StoredEntry } from './private-methods.js'
 import { levelError, notOpen } from './level-error.js'
-import type { LevelIterator, LevelRange, StoredEntry } from './level-iterator.js'
+import type { LevelIterator } from './level-iterator.js'
 
 const nothing: readonly StoredEntry[] = []
-
-/** How keys and values come out of LevelDB. */
-export interface ScanEncodings {
-  readonly keyEncoding: Encoding
-  readonly valueEncoding: Encoding
-}
 
 /**
  * Reads a range of a LevelDB snapshot batch by batch, in LevelDB's thread. A scan begins anew with
@@ -31,7 +25,7 @@ export class LevelScan {
     this.#snapshot = snapshot
   }
 
-  begin(range: LevelRange, reverse: boolean, encodings: ScanEncodings): void {
+  begin(range: LevelRange, reverse: boolean, encodings: LevelEncodings): void {
     this.close()
     this.#iterator = this.#db.iterator(range, reverse, this.#snapshot, encodings)
   }

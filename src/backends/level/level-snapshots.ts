@@ -1,4 +1,5 @@
-import type { LevelDb, LevelSnapshot } from './level-db.js'
+import type { LevelDb } from './level-db.js'
+import type { LevelSnapshot } from './private-methods.js'
 
 /** A LevelDB snapshot that several views use. */
 export interface SharedSnapshot {

@@ -5,9 +5,9 @@ import type { Lookup } from '../../memtable/lookup.js'
 import type { SourceCursor } from '../../merging/source-cursor.js'
 import type { PageBytes } from '../../page/format.js'
 import { StoredValue } from './format.js'
-import type { LevelSnapshot } from './level-db.js'
 import type { LevelReader } from './level-reader.js'
 import { LevelScan } from './level-scan.js'
+import { asBytes, type LevelSnapshot } from './private-methods.js'
 import { storedRange } from './stored-key.js'
 import { damagedValue } from './stored-value.js'
 
@@ -16,8 +16,6 @@ const firstBatchEntries = 32
 const batchEntries = 1000
 /** The entry of the first batch at which the next batch is asked for. */
 const askAheadAt = 16
-
-const asBytes = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
 
 /** Memory of one entry: the key at 0, the value behind it, both 4-byte aligned and padded. */
 class EntryMemory implements PageBytes {

@@ -1,5 +1,5 @@
 import type { TextReads } from '../../backend/backend.js'
-import type { LevelSnapshot } from './level-db.js'
+import type { LevelSnapshot } from './private-methods.js'
 import type { LevelReader } from './level-reader.js'
 
 /** What stands in front of LevelDB: null where LevelDB decides. */
