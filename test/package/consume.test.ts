@@ -142,6 +142,16 @@ describe('the package', () => {
     expect(packed).toContain('dist/backends/lsm/jobs/worker.js')
   })
 
+  it('ships code to be read as it is, with its comments, instead of maps to sources it lacks', () => {
+    expect(packed.filter((path) => path.endsWith('.map'))).toEqual([])
+    const root = join(consumer, 'node_modules', 'kintsugi-db')
+    for (const path of packed.filter((name) => /\.(?:js|d\.ts)$/.test(name))) {
+      expect(fs.readFileSync(join(root, path), 'utf8'), path).not.toContain('sourceMappingURL')
+    }
+    const code = fs.readFileSync(join(root, 'dist', 'open.js'), 'utf8')
+    expect(code).toMatch(/\/\*\*\n \* [\s\S]*export async function repair\(/)
+  })
+
   it('waits for nothing at the top level, so that CommonJS can require it', () => {
     for (const path of packed.filter((name) => name.endsWith('.js') && !name.includes('/cli/'))) {
       const text = fs.readFileSync(join(consumer, 'node_modules', 'kintsugi-db', path), 'utf8')
