@@ -25,7 +25,7 @@ Exit codes:
   3    damage found in the store
   4    another process has the store open
   5    the key is not in the store
-  6    no usable store: missing, already there, of another kind, or of a newer version
+  6    no usable store: missing, already there, of another kind or backend, or of a newer version
   7    the input cannot be imported: a malformed row, or a repeated key with --unique
   130  interrupted (141: the reader of a pipe went away, 143: terminated)`
 

@@ -6,7 +6,7 @@ import { dataDirectory, refuseDirectory } from '../store/store-directory.js'
 
 /**
  * Runs `work` on the files of a store that is not opened, so that damage is no hindrance. The lock
- * is shared meanwhile, and nothing is changed. NOT_SUPPORTED where the store has another backend.
+ * is shared meanwhile, and nothing is changed. BACKEND_MISMATCH where the store has another backend.
  */
 export async function inspectData<T>(
   request: OpenRequest,
@@ -21,8 +21,9 @@ export async function inspectData<T>(
     const { identity } = loaded
     if (identity.backend !== backend) {
       throw new KintsugiError(
-        'KINTSUGI_NOT_SUPPORTED',
-        `this is for stores with backend '${backend}'; the one in ${path} has '${identity.backend}'`,
+        'KINTSUGI_BACKEND_MISMATCH',
+        `this is for stores with backend '${backend}', and the one in ${path} has ` +
+          `'${identity.backend}'; \`kintsugi validate\` and \`kintsugi stats\` are for every store`,
         { path }
       )
     }

@@ -325,7 +325,7 @@ async function countKeys(backend: Backend, progress: Progress): Promise<number> 
 
 function noManifest(path: string, { name }: BackendKind): KintsugiError {
   return new KintsugiError(
-    'KINTSUGI_NOT_SUPPORTED',
+    'KINTSUGI_BACKEND_MISMATCH',
     `the store in ${path} has backend '${name}', which keeps no manifest; repair it instead`,
     { path }
   )

@@ -52,5 +52,5 @@ test('export-manifest goes by footers where the manifest is lost, and says so', 
 test('export-manifest of a B+ tree says that it has none', async () => {
   const store = await lighthouseStore(workspace())
   const { code, error } = await kintsugiFailure(['export-manifest', store])
-  expect([code, error.code]).toEqual([1, 'KINTSUGI_NOT_SUPPORTED'])
+  expect([code, error.code]).toEqual([6, 'KINTSUGI_BACKEND_MISMATCH'])
 })

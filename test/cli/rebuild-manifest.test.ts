@@ -16,7 +16,7 @@ test('rebuild-manifest of a store that has none says so, and changes nothing', a
   const before = directoryDigest(store)
   for (const options of [['--dry-run'], []]) {
     const { code, error } = await kintsugiFailure(['rebuild-manifest', store, ...options])
-    expect([code, error.code]).toEqual([1, 'KINTSUGI_NOT_SUPPORTED'])
+    expect([code, error.code]).toEqual([6, 'KINTSUGI_BACKEND_MISMATCH'])
     expect(directoryDigest(store)).toEqual(before)
   }
 })

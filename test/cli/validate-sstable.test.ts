@@ -69,7 +69,7 @@ test('validate-sstable of what has no tables says so', async () => {
   const directory = workspace()
   const store = await lighthouseStore(directory)
   const refused = await kintsugiFailure(['validate-sstable', store])
-  expect([refused.code, refused.error.code]).toEqual([1, 'KINTSUGI_NOT_SUPPORTED'])
+  expect([refused.code, refused.error.code]).toEqual([6, 'KINTSUGI_BACKEND_MISMATCH'])
   const missing = await kintsugiFailure(['validate-sstable', join(directory, 'absent')])
   expect([missing.code, missing.error.code]).toEqual([1, 'CLI_FILE'])
   const foreign = await kintsugiFailure(['validate-sstable', directory])

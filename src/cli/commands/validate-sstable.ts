@@ -4,9 +4,10 @@ import { Option, type Command } from 'commander'
 import { verifyLevels, type Finding, type VerifyLevel } from '../../backend/backend.js'
 import { loadTableInspection } from '../../backends/registry.js'
 import { Checksum } from '../../codec/checksum.js'
+import { KintsugiError } from '../../errors.js'
 import { requestOf } from '../../open.js'
 import { inspectData } from '../../recovery/inspect.js'
-import { loadIdentity, slotNames } from '../../store/identity.js'
+import { loadIdentity, slotNames, type Identity } from '../../store/identity.js'
 import { progressOf } from '../../store/work.js'
 import { NodeVfs } from '../../vfs/node-vfs.js'
 import { fileError } from '../cli-error.js'
@@ -98,7 +99,18 @@ async function checkFile(
   const vfs = new NodeVfs({ native: true })
   const path = resolve(target)
   const checksum = await Checksum.create()
-  const file = { vfs, path, checksum, storeId: storeIdAround(vfs, path, checksum) }
+  const around = storeAround(vfs, path, checksum)
+  const backend = around?.identity?.backend
+  if (around !== undefined && backend !== undefined && backend !== 'lsm') {
+    throw new KintsugiError(
+      'KINTSUGI_BACKEND_MISMATCH',
+      `${path} is no table of an LSM store: it lies in one with backend '${backend}', which ` +
+        `\`kintsugi validate ${around.directory}\` checks`,
+      { path }
+    )
+  }
+  const storeId = around?.identity && Buffer.from(around.identity.storeId, 'hex')
+  const file = { vfs, path, checksum, storeId }
   if (file.storeId === undefined) {
     session.note('the file lies in no store, so it is only checked against itself')
   }
@@ -106,12 +118,17 @@ async function checkFile(
   return { tables: [report], findings: [] }
 }
 
-/** Id of the store that the file lies in, in quarantine say; undefined where there is none. */
-function storeIdAround(vfs: NodeVfs, path: string, checksum: Checksum): Uint8Array | undefined {
+interface StoreAround {
+  readonly directory: string
+  /** Undefined where it cannot be read. */
+  readonly identity: Identity | undefined
+}
+
+/** The store that the file lies in, in quarantine say; undefined where there is none. */
+function storeAround(vfs: NodeVfs, path: string, checksum: Checksum): StoreAround | undefined {
   for (let at = dirname(path); ; at = dirname(at)) {
     if (slotNames.some((slot) => vfs.statSync(join(at, slot)) !== undefined)) {
-      const loaded = loadIdentity(vfs, at, checksum)
-      return loaded && Buffer.from(loaded.identity.storeId, 'hex')
+      return { directory: at, identity: loadIdentity(vfs, at, checksum)?.identity }
     }
     if (dirname(at) === at) return undefined
   }
