@@ -129,13 +129,16 @@ export function plural(count: number, one: string, many = `${one}s`): string {
   return `${formatNumber(count)} ${count === 1 ? one : many}`
 }
 
-/** An error as people read it: what happened, the facts, and what to do next. */
-export function errorText(error: unknown, style: Style, storePath: string | undefined): string {
-  const message = error instanceof Error ? error.message : String(error)
+/** An error as people read it: what happened in words for them, the facts, and what to do next. */
+export function errorText(
+  error: unknown,
+  message: string,
+  next: string | undefined,
+  style: Style
+): string {
   const lines = [`${style.bad('error:')} ${message}`]
   if (error instanceof KintsugiError) {
     lines.push(...factLines(error).map((line) => style.faint(`  ${line}`)))
-    const next = nextStep(error, storePath)
     if (next !== undefined) lines.push(`  ${next}`)
   } else if (!(error instanceof CliError) && error instanceof Error && error.stack) {
     // Nobody foresaw this one, so the place where it happened is the best there is.
@@ -145,7 +148,7 @@ export function errorText(error: unknown, style: Style, storePath: string | unde
 }
 
 function factLines(error: KintsugiError): string[] {
-  const { path, offset, page, segment, firstSeq, lastSeq, lowKey, highKey, owner } = error.facts
+  const { path, offset, page, segment, firstSeq, lastSeq, lowKey, highKey } = error.facts
   const place = [
     path && !error.message.includes(path) && `file ${path}`,
     segment !== undefined && `segment ${segment}`,
@@ -160,30 +163,13 @@ function factLines(error: KintsugiError): string[] {
         `to ${highKey ? `below ${formatKey(highKey)}` : 'the last'}`
     )
   }
-  if (owner) lines.push(`held by process ${owner.pid} on ${owner.host} since ${owner.since}`)
   return lines
 }
 
-/** `storePath`: the store that the command is about, where there is one and not two. */
-function nextStep(error: KintsugiError, storePath: string | undefined): string | undefined {
-  const store = storePath ?? 'STORE'
-  switch (error.code) {
-    case 'KINTSUGI_CORRUPTION':
-    case 'KINTSUGI_WAL_CORRUPTION':
-      return `next: kintsugi repair ${store} --dry-run says what can be saved, and changes nothing`
-    case 'KINTSUGI_LOCKED':
-      return 'next: close the other process, then run the command again'
-    case 'KINTSUGI_STORE_MISSING':
-      // What is missing may as well be what was to be copied.
-      if (storePath === undefined) return undefined
-      return `next: kintsugi init ${store} creates a store there`
-    default:
-      return undefined
+export function errorJson(error: unknown, message: string): Record<string, unknown> {
+  if (error instanceof KintsugiError || error instanceof CliError) {
+    return { ...error.toJSON(), message }
   }
-}
-
-export function errorJson(error: unknown): Record<string, unknown> {
-  if (error instanceof KintsugiError || error instanceof CliError) return error.toJSON()
-  const { message, code } = error as NodeJS.ErrnoException
-  return { code: code ?? 'CLI_UNEXPECTED', message: message ?? String(error) }
+  const { code } = error as NodeJS.ErrnoException
+  return { code: code ?? 'CLI_UNEXPECTED', message }
 }

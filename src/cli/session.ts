@@ -2,6 +2,7 @@ import { Command, Option } from 'commander'
 import { profileNames, type ProfileName } from '../options.js'
 import { CliError } from './cli-error.js'
 import { exitCodes, exitCodeOf } from './exit-codes.js'
+import { commandMessage, nextStep } from './failure.js'
 import { Interruption } from './interruption.js'
 import { errorJson, errorText, Output, styleFor, type Style } from './output.js'
 import { ProgressReporter, progressModes, type ProgressMode } from './progress.js'
@@ -75,7 +76,7 @@ export class Host {
         const code = await handler(this.#session(common, json), args, command.opts() as Options)
         this.#process.exitCode = code ?? exitCodes.done
       } catch (error) {
-        this.fail(error, json, storeArgument(command))
+        this.fail(error, json, command)
       }
     }
   }
@@ -99,8 +100,8 @@ export class Host {
     }
   }
 
-  /** Prints an error and sets the exit code that belongs to it. */
-  fail(error: unknown, json: boolean, store?: string): void {
+  /** Prints an error, of a command where there is one, and sets the exit code that belongs to it. */
+  fail(error: unknown, json: boolean, command?: Command): void {
     const { signal, exitCode } = this.#interruption
     const aborted = signal.aborted && isAbort(error)
     // The reader has what it wanted, as in `kintsugi scan STORE | head`: nothing to tell anybody.
@@ -109,16 +110,18 @@ export class Host {
       return
     }
     this.#process.exitCode = aborted ? exitCode : exitCodeOf(error)
-    this.#print(aborted && !(error instanceof CliError) ? interruption() : error, json, store)
+    this.#print(aborted && !(error instanceof CliError) ? interruption() : error, json, command)
   }
 
-  #print(error: unknown, json: boolean, store: string | undefined): void {
+  #print(error: unknown, json: boolean, command: Command | undefined): void {
     const { stderr, env } = this.#process
+    const said = error instanceof Error ? error.message : String(error)
+    const message = commandMessage(said, command)
     if (json) {
-      stderr.write(`${JSON.stringify({ error: errorJson(error) })}\n`)
+      stderr.write(`${JSON.stringify({ error: errorJson(error, message) })}\n`)
     } else {
       const style = styleFor(stderr, (env['NO_COLOR'] ?? '') !== '')
-      stderr.write(errorText(error, style, store))
+      stderr.write(errorText(error, message, nextStep(error, command), style))
     }
   }
 }
@@ -146,9 +149,4 @@ function interruption(): CliError {
 /** `STORE` is required, `[FILE]` is not, `KEY...` may be repeated. */
 function argumentOf(word: string): string {
   return word.startsWith('[') ? word.toLowerCase() : `<${word.toLowerCase()}>`
-}
-
-function storeArgument(command: Command): string | undefined {
-  const index = command.registeredArguments.findIndex((argument) => argument.name() === 'store')
-  return command.args[index]
 }

@@ -107,15 +107,16 @@ export function admit({ vfs, path, options, fillsCopy }: OpenRequest): 'store' |
     if (!options.errorIfExists) return 'store'
     throw new KintsugiError(
       'KINTSUGI_STORE_EXISTS',
-      `there is a store in ${path} already, and errorIfExists is true`,
-      { path }
+      `there is a store in ${path} already, and it was to be a new one`,
+      { path, option: 'errorIfExists' }
     )
   }
   if (options.createIfMissing && !options.readOnly) return 'new'
-  const why = options.readOnly ? 'a read-only opening creates none' : 'createIfMissing is false'
-  throw new KintsugiError('KINTSUGI_STORE_MISSING', `there is no store in ${path}, and ${why}`, {
-    path
-  })
+  throw new KintsugiError(
+    'KINTSUGI_STORE_MISSING',
+    `there is no store in ${path}, and none was to be created`,
+    { path, option: options.readOnly ? 'readOnly' : 'createIfMissing' }
+  )
 }
 
 /** Creates all files; the identity slots come last, and with them the store exists (rule S3). */

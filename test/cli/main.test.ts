@@ -34,7 +34,8 @@ test('wrong usage ends with 2 and says what is wrong', async () => {
     [['scan', 'x', '--lmit', '1'], /unknown option '--lmit'\n.*--limit/],
     [['validate', 'x', '--level', 'deep'], /basic, standard, comprehensive/],
     [['count', 'x', 'y'], /too many arguments/],
-    [['init', 'x', '--page-bytes', 'abc'], /--page-bytes takes a whole number/]
+    [['scan', 'x', '--limit', '-1'], /--limit takes a whole number/],
+    [['init', 'x', '--page-bytes', 'abc'], /--page-bytes takes a power of two/]
   ] as const) {
     const { code, stderr } = await kintsugi(args)
     expect(code).toBe(2)

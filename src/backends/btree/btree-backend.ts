@@ -212,7 +212,7 @@ export class BtreeBackend implements Backend {
     if (level !== undefined) {
       throw new KintsugiError(
         'KINTSUGI_NOT_SUPPORTED',
-        'a B+ tree has no levels to compact; leave the option level out'
+        "a B+ tree has no levels to compact; leave the option 'level' out"
       )
     }
     return this.#compactor.run(range, progress)

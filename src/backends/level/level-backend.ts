@@ -176,7 +176,7 @@ export class LevelBackend implements Backend {
     if (level !== undefined) {
       throw new KintsugiError(
         'KINTSUGI_NOT_SUPPORTED',
-        'LevelDB does not compact a single level; leave `level` out'
+        "LevelDB does not compact a single level; leave the option 'level' out"
       )
     }
     const span = spanOf(range)
