@@ -50,8 +50,8 @@ export interface OpenRequest {
   readonly random: Random
   /** A lock of the store that the caller has and keeps; undefined: the opening takes it. */
   readonly heldLock?: VfsLock
-  /** The caller is the copy whose marker lies in the directory. */
-  readonly fillsCopy?: boolean
+  /** The caller is the copy whose marker lies in the directory; a store it creates has this id. */
+  readonly copyId?: string
 }
 
 const defaultBackend = 'btree'
@@ -100,8 +100,8 @@ export interface Opening extends OpenRequest {
 }
 
 /** Whether there is a store to open or one may be created; anything else is an error. */
-export function admit({ vfs, path, options, fillsCopy }: OpenRequest): 'store' | 'new' {
-  const state = inspectDirectory(vfs, path, fillsCopy)
+export function admit({ vfs, path, options, copyId }: OpenRequest): 'store' | 'new' {
+  const state = inspectDirectory(vfs, path, copyId !== undefined)
   if (isRefused(state)) throw refuseDirectory(path, state)
   if (state === 'store') {
     if (!options.errorIfExists) return 'store'
@@ -121,9 +121,9 @@ export function admit({ vfs, path, options, fillsCopy }: OpenRequest): 'store' |
 
 /** Creates all files; the identity slots come last, and with them the store exists (rule S3). */
 async function createStore(opening: Opening): Promise<Store> {
-  const { vfs, path, options, checksum, random, clock } = opening
+  const { vfs, path, options, checksum, clock } = opening
   const kind = await opening.loadBackend(opening.backend ?? defaultBackend)
-  const storeId = random.fill(Buffer.alloc(16)) as Buffer
+  const storeId = storeIdOf(opening)
   const format = Object.fromEntries(kind.formatOptions.map((name) => [name, options[name]]))
   await beginCreation(vfs, path)
   const directory = `${path}/${dataName(kind.name, 1)}`
@@ -155,6 +155,11 @@ async function createStore(opening: Opening): Promise<Store> {
     await abandon(backend, log)
     throw error
   }
+}
+
+function storeIdOf({ copyId, random }: Opening): Buffer {
+  if (copyId !== undefined) return Buffer.from(copyId, 'hex')
+  return random.fill(Buffer.alloc(16)) as Buffer
 }
 
 const newStore: Omit<RecoverySummary, 'durationMs'> = {

@@ -1,4 +1,4 @@
-import { looksLikeLevelDb } from '../backends/registry.js'
+import { backendNames, looksLikeLevelDb } from '../backends/registry.js'
 import { KintsugiError } from '../errors.js'
 import type { Vfs } from '../vfs/vfs.js'
 import { slotNames, type Identity } from './identity.js'
@@ -12,7 +12,8 @@ export const copyMarkerName = 'UNFINISHED-COPY'
 export const copyLockName = `${copyMarkerName}.lock`
 export const walName = 'wal'
 const quarantineName = 'quarantine'
-const dataPattern = /^[a-z]+-\d+$/
+/** Nothing else is taken for data, and removed with a store: photos-2024 is somebody's. */
+const dataPattern = new RegExp(`^(?:${backendNames.join('|')})-\\d+$`)
 
 /** Directory with the live data of a store (rule S4). */
 export function dataDirectory(path: string, identity: Identity): string {
@@ -46,7 +47,8 @@ export function isRefused(state: DirectoryState): state is RefusedState {
 
 /**
  * Looks without changing anything, so that a directory of somebody else stays untouched. The copy
- * that fills it, `fillsCopy`, may go on in a directory with its marker.
+ * that fills it, `fillsCopy`, may go on in a directory with its marker; data without slots that no
+ * creation explains is not of its making.
  */
 export function inspectDirectory(vfs: Vfs, path: string, fillsCopy = false): DirectoryState {
   const stat = vfs.statSync(path)
@@ -57,9 +59,10 @@ export function inspectDirectory(vfs: Vfs, path: string, fillsCopy = false): Dir
   if (names.length === 0) return 'empty'
   if (!fillsCopy && names.some(isCopyMarker)) return 'unfinished'
   if (slotNames.some((slot) => names.includes(slot))) return 'store'
-  // What a copy has not made into a store yet it makes, whoever else has files there.
-  if (fillsCopy || names.includes(creatingName)) return 'half-created'
+  if (names.includes(creatingName)) return 'half-created'
   if (names.some((name) => name === walName || dataPattern.test(name))) return 'headless'
+  // What a copy has not made into a store yet it makes, whoever else has files there.
+  if (fillsCopy) return looksLikeLevelDb(names) ? 'leveldb' : 'half-created'
   return looksLikeLevelDb(names) ? 'leveldb' : 'foreign'
 }
 
@@ -146,7 +149,8 @@ export async function removeStore(vfs: Vfs, path: string): Promise<void> {
     if (isTree) removeTree(vfs, `${path}/${name}`)
     else if (slotNames.some((slot) => name === `${slot}.tmp`)) vfs.unlinkSync(`${path}/${name}`)
   }
-  for (const name of names) if (isCopyMarker(name)) await vfs.unlink(`${path}/${name}`)
+  // What the marker explains is gone for good before the marker is.
+  await vfs.syncDirectory(path)
   await endCreation(vfs, path)
 }
 

@@ -17,16 +17,23 @@ export type DestinationKind = 'store' | 'leveldb'
 
 /** What the marker of a copy says. */
 export interface CopyState {
-  readonly phase: 'copying' | 'clearing'
+  readonly phase: 'copying' | 'publishing' | 'clearing'
+  /**
+   * Sixteen random bytes as hexadecimal, in what the copy makes too: a marker speaks of nothing
+   * else, wherever it comes to lie.
+   */
+  readonly id: string
   readonly source: SourceState
   readonly destination: DestinationKind
 }
 
 const magic = Buffer.from('KINTCOPY')
-const formatVersion = 1
+const formatVersion = 2
 const headerBytes = 24
 const maxBytes = 64 * 1024
 const seed = 0x434f5059
+const storePhases = ['copying', 'clearing'] as const
+const levelDbPhases = [...storePhases, 'publishing'] as const
 
 /** The file that says that its directory is a copy which is not complete. */
 export class CopyMarker {
@@ -114,7 +121,8 @@ function decode(bytes: Buffer, path: string, checksum: Checksum): CopyState {
     throw new KintsugiError(
       'KINTSUGI_UNSUPPORTED_VERSION',
       `${path} has format version ${version}, which this version of kintsugi-db does not know; ` +
-        'finish the copy with the version that began it, or delete the directory',
+        'finish the copy with the version that began it, or delete the directory if it holds ' +
+        'nothing but that copy',
       { path }
     )
   }
@@ -132,9 +140,12 @@ function parse(text: string): CopyState | undefined {
     return undefined // not JSON: the caller reports the marker as damaged
   }
   const source = state?.source as Partial<Record<string, unknown>> | null | undefined
+  const phases = state?.destination === 'store' ? storePhases : levelDbPhases
   const sound =
-    (state?.phase === 'copying' || state?.phase === 'clearing') &&
-    (state.destination === 'store' || state.destination === 'leveldb') &&
+    (phases as readonly unknown[]).includes(state?.phase) &&
+    (state?.destination === 'store' || state?.destination === 'leveldb') &&
+    typeof state.id === 'string' &&
+    /^[0-9a-f]{32}$/.test(state.id) &&
     typeof source?.['path'] === 'string' &&
     (source['kind'] === 'store'
       ? typeof source['storeId'] === 'string' && Number.isSafeInteger(source['seq'])
@@ -146,7 +157,7 @@ function damaged(path: string): KintsugiError {
   return new KintsugiError(
     'KINTSUGI_CORRUPTION',
     `${path} marks an unfinished copy but is damaged, so nothing says of what; delete the ` +
-      'directory and copy again, nothing was changed',
+      'directory if it holds nothing but that copy, and copy again, nothing was changed',
     { path }
   )
 }

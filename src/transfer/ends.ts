@@ -22,16 +22,18 @@ export interface EntrySink {
   admit(): void
   /** Keeps every other copy, and whoever might create something there, out. */
   lockSync(): VfsLock
-  /** Opens what an interrupted copy has left there, or creates it where it had not come so far. */
-  open(isNew: boolean): Promise<void>
+  /** Opens what the copy of this id has left there, or creates it where it had not come so far. */
+  open(id: string): Promise<void>
   /** The last key that is there; undefined where nothing is. */
   lastKey(): Promise<Buffer | undefined>
   /** Writes behind everything that is there; all of it or nothing. */
   write(batch: readonly EntryPut[]): Promise<void>
   /** Makes everything durable and closes. */
   finish(): Promise<void>
-  /** What is there, read from disk again; for after `finish`. */
+  /** What is there, read from disk again; for after `finish` or `publish`. */
   readBack(): EntryBatches
+  /** Puts what was found to be whole into its place, if that is another; any part of it is kept. */
+  publish(id: string): Promise<void>
   /** Closes what is open after a failure, which is the one to report. */
   abandon(): Promise<void>
 }

@@ -3,6 +3,7 @@ import type { Progress } from '../backend/backend.js'
 import { LevelDb, type LevelOptions } from '../backends/level/level-db.js'
 import { LevelFiles } from '../backends/level/sync-files.js'
 import type { Clock } from '../base/clock.js'
+import { currentName } from '../backends/level/files/file-names.js'
 import { databaseName, stateName } from '../backends/level/format.js'
 import { KintsugiError } from '../errors.js'
 import {
@@ -16,6 +17,7 @@ import type { SourceState } from './copy-marker.js'
 import type { EntryBatches, EntrySink, EntrySource } from './ends.js'
 import type { BatchBounds, EntryPut } from './entry.js'
 import { checkWhole, fileDigest, realPathOf } from './level-db-files.js'
+import { makePart, partPath, publishPart } from './level-db-part.js'
 import { lastKeyOf, LevelDbReader } from './level-db-reader.js'
 
 /** What both ends need. */
@@ -109,14 +111,20 @@ async function openUnchanged(place: LevelDbPlace, digest: string): Promise<Level
   }
 }
 
-/** A new plain LevelDB database as a destination. */
+/**
+ * A new plain LevelDB database as a destination. It is made in a directory of its own, because
+ * LevelDB has no name for a database: only the place tells whose its files are.
+ */
 export class LevelDbSink implements EntrySink {
   readonly kind = 'leveldb'
   readonly #place: LevelDbPlace
   #db: LevelDb | undefined
+  /** Where the files are: in the part, later in the directory itself. */
+  #filesPath: string
 
   constructor(place: LevelDbPlace) {
     this.#place = place
+    this.#filesPath = place.path
   }
 
   get path(): string {
@@ -146,15 +154,17 @@ export class LevelDbSink implements EntrySink {
     return { exclusive, previousOwner, release }
   }
 
-  async open(isNew: boolean): Promise<void> {
+  async open(id: string): Promise<void> {
     const { vfs, path, options } = this.#place
-    const exists = vfs.readdirSync(path).includes('CURRENT')
-    if (isNew && exists) throw taken(path)
-    this.#db = await LevelDb.open(realPathOf(vfs, path), path, options, !exists)
+    const part = partPath(path, id)
+    await makePart(vfs, path, id)
+    const exists = vfs.statSync(`${part}/${currentName}`) !== undefined
+    this.#filesPath = part
+    this.#db = await LevelDb.open(realPathOf(vfs, part), part, options, !exists)
   }
 
   lastKey(): Promise<Buffer | undefined> {
-    return lastKeyOf(this.#opened, this.path)
+    return lastKeyOf(this.#opened, this.#filesPath)
   }
 
   write(batch: readonly EntryPut[]): Promise<void> {
@@ -162,22 +172,27 @@ export class LevelDbSink implements EntrySink {
   }
 
   async finish(): Promise<void> {
-    const { vfs, path } = this.#place
     await this.#opened.close()
     this.#db = undefined
     // LevelDB syncs its tables, but not every log.
-    await new LevelFiles(vfs, path).sync()
+    await new LevelFiles(this.#place.vfs, this.#filesPath).sync()
   }
 
   async *readBack(): EntryBatches {
-    const { vfs, path, options, bounds, progress } = this.#place
-    await checkWhole(vfs, path, progress)
-    const reader = await LevelDbReader.open(vfs, path, options)
+    const { vfs, options, bounds, progress } = this.#place
+    await checkWhole(vfs, this.#filesPath, progress)
+    const reader = await LevelDbReader.open(vfs, this.#filesPath, options)
     try {
       yield* reader.batches(undefined, bounds)
     } finally {
       await reader.close()
     }
+  }
+
+  async publish(id: string): Promise<void> {
+    const { vfs, path } = this.#place
+    await publishPart(vfs, path, id)
+    this.#filesPath = path
   }
 
   async abandon(): Promise<void> {

@@ -9,14 +9,6 @@ import type { Vfs } from '../vfs/vfs.js'
 
 const shownFindings = 5
 
-/** Removes the files of LevelDB from a directory, durably, and nothing else. */
-export async function clearLevelDb(vfs: Vfs, path: string): Promise<void> {
-  for (const name of vfs.readdirSync(path)) {
-    if (parseFileName(name) !== undefined) await vfs.unlink(`${path}/${name}`)
-  }
-  await vfs.syncDirectory(path)
-}
-
 /**
  * SHA-256 that changes when anything is written to a LevelDB database: of the names, sizes and
  * contents of its files, tables by name and size alone, because LevelDB never changes those.

@@ -107,8 +107,8 @@ export async function importInBatches(
 
 /**
  * Copies a store that nobody writes to into a new plain LevelDB database, for programs that know only
- * that. Otherwise like `migrate`; but that a copy is unfinished, LevelDB itself cannot tell: do not
- * open it before this has resolved. Needs the package `classic-level`.
+ * that. Otherwise like `migrate`; but LevelDB itself does not know of the mark: do not open it there
+ * before this has resolved, which would create an empty one. Needs the package `classic-level`.
  */
 export async function exportLevelDb(
   source: string,
@@ -158,8 +158,9 @@ function run(
   openSource: () => Promise<EntrySource>,
   sink: EntrySink
 ): Promise<TransferReport> {
-  const { vfs, clock } = to
-  return interruptible(transfer({ vfs, clock, openSource, sink, progress }), signal)
+  const { vfs, clock, random } = to
+  const plan = { vfs, clock, random, openSource, sink, progress }
+  return interruptible(transfer(plan), signal)
 }
 
 async function openStoreSource(from: OpenRequest, bounds: BatchBounds): Promise<StoreSource> {

@@ -80,6 +80,7 @@ export class StoreSink implements EntrySink {
   readonly #bounds: BatchBounds
   #lock: VfsLock | undefined
   #store: Store | undefined
+  #id: string | undefined
 
   /** `request` has to name the backend. */
   constructor(request: OpenRequest, bounds: BatchBounds) {
@@ -110,7 +111,8 @@ export class StoreSink implements EntrySink {
     return this.#lock
   }
 
-  async open(): Promise<void> {
+  async open(id: string): Promise<void> {
+    this.#id = id
     this.#store = await this.#openStore(false)
   }
 
@@ -141,6 +143,9 @@ export class StoreSink implements EntrySink {
     }
   }
 
+  /** It is where it was made: its identity slots decide, and until now the marker. */
+  async publish(): Promise<void> {}
+
   async abandon(): Promise<void> {
     const store = this.#store
     this.#store = undefined
@@ -157,7 +162,7 @@ export class StoreSink implements EntrySink {
     return openStore({
       ...this.#request,
       options: { ...options, readOnly },
-      fillsCopy: true,
+      ...(this.#id !== undefined && { copyId: this.#id }),
       ...(this.#lock !== undefined && { heldLock: this.#lock })
     })
   }

@@ -1,16 +1,17 @@
 import type { Progress } from '../backend/backend.js'
 import { formatKey } from '../base/bytes.js'
 import type { Clock } from '../base/clock.js'
+import type { Random } from '../base/random.js'
 import { turn } from '../base/turn.js'
 import { Checksum } from '../codec/checksum.js'
 import { isCorruption, KintsugiError } from '../errors.js'
-import { removeStore } from '../store/store-directory.js'
 import { makeDirectory } from '../vfs/make-directory.js'
 import type { Vfs } from '../vfs/vfs.js'
 import { ContentDigest } from './content-digest.js'
-import { CopyMarker, isSameState, type CopyState, type DestinationKind } from './copy-marker.js'
+import { CopyMarker, isSameState, type CopyState } from './copy-marker.js'
 import type { EntryBatches, EntrySink, EntrySource } from './ends.js'
-import { clearLevelDb } from './level-db-files.js'
+import { checkOwn, clearOwn } from './leftovers.js'
+import { publishPart } from './level-db-part.js'
 
 /** What a copy did. */
 export interface TransferReport {
@@ -35,6 +36,7 @@ export interface TransferReport {
 export interface TransferPlan {
   readonly vfs: Vfs
   readonly clock: Clock
+  readonly random: Random
   readonly openSource: () => Promise<EntrySource>
   readonly sink: EntrySink
   readonly progress: Progress
@@ -69,6 +71,14 @@ async function underLock(plan: TransferPlan, source: EntrySource): Promise<Trans
   }
 }
 
+/** What is there already, in key order. */
+interface Part {
+  readonly lastKey: Buffer | undefined
+}
+
+const everything: Part = { lastKey: undefined }
+const idBytes = 16
+
 interface Contents {
   readonly entries: number
   readonly bytes: number
@@ -78,14 +88,20 @@ interface Contents {
 class Transfer {
   readonly #vfs: Vfs
   readonly #clock: Clock
+  readonly #random: Random
+  readonly #checksum: Checksum
   readonly #source: EntrySource
   readonly #sink: EntrySink
   readonly #progress: Progress
   readonly #marker: CopyMarker
+  /** Of the copy that is being made: what its marker says. */
+  #id = ''
 
   constructor(plan: TransferPlan, source: EntrySource, checksum: Checksum) {
     this.#vfs = plan.vfs
     this.#clock = plan.clock
+    this.#random = plan.random
+    this.#checksum = checksum
     this.#source = source
     this.#sink = plan.sink
     this.#progress = plan.progress
@@ -103,10 +119,18 @@ class Transfer {
 
   async #run(): Promise<TransferReport> {
     const startedMs = this.#clock.now()
-    const after = await this.#open()
-    const entriesWritten = await this.#copy(after)
+    const found = await this.#marker.read()
+    // Before anything is changed: a marker may have come to lie beside the data of somebody else.
+    checkOwn(this.#vfs, this.#sink.path, found, this.#checksum)
+    const isPublished = found?.phase === 'publishing' && (await this.#publishRest(found))
+    const after = isPublished ? everything : await this.#open(found)
+    const entriesWritten = isPublished ? 0 : await this.#copy(after?.lastKey)
     const copiedMs = this.#clock.now()
     const contents = await this.#verify()
+    if (!isPublished && this.#sink.kind === 'leveldb') {
+      await this.#mark('publishing')
+      await this.#sink.publish(this.#id)
+    }
     await this.#marker.remove()
     return {
       source: this.#source.state.path,
@@ -119,29 +143,50 @@ class Transfer {
     }
   }
 
-  /** Gets the destination ready; returns the last key of this very copy that is there already. */
-  async #open(): Promise<Buffer | undefined> {
-    const found = await this.#marker.read()
-    if (found === undefined) {
-      await this.#mark('copying')
-    } else {
-      const part = this.#goesOn(found) ? await this.#resume() : undefined
-      if (part !== undefined) return part.lastKey
-      await this.#clear(found.destination)
+  /**
+   * Ends an earlier run that had found its copy whole and was putting it into its place; false where
+   * there is nothing of it. A copy of something else that is whole now is not for this one to remove.
+   */
+  async #publishRest(found: CopyState): Promise<boolean> {
+    const { path } = this.#sink
+    if (!(await publishPart(this.#vfs, path, found.id))) return false
+    this.#id = found.id
+    if (this.#isSame(found)) {
+      await this.#sink.publish(found.id)
+      return true
     }
-    await this.#sink.open(true)
+    await this.#marker.remove()
+    throw new KintsugiError(
+      'KINTSUGI_STORE_EXISTS',
+      `${path} holds the whole copy of ${found.source.path} that an earlier run has made, now ` +
+        'without its mark; copy into a new or an empty directory',
+      { path }
+    )
+  }
+
+  /** Gets the destination ready; undefined where nothing of this very copy is there already. */
+  async #open(found: CopyState | undefined): Promise<Part | undefined> {
+    if (found === undefined) {
+      await this.#begin()
+    } else {
+      this.#id = found.id
+      const goesOn = found.phase === 'copying' && this.#isSame(found)
+      const part = goesOn ? await this.#resume() : undefined
+      if (part !== undefined) return part
+      await this.#clear(found)
+    }
+    await this.#sink.open(this.#id)
     return undefined
   }
 
-  #goesOn({ phase, source, destination }: CopyState): boolean {
-    const same = destination === this.#sink.kind && isSameState(source, this.#source.state)
-    return phase === 'copying' && same
+  #isSame({ source, destination }: CopyState): boolean {
+    return destination === this.#sink.kind && isSameState(source, this.#source.state)
   }
 
   /** Undefined where what an earlier run left cannot be used as what is asked for now. */
-  async #resume(): Promise<{ readonly lastKey: Buffer | undefined } | undefined> {
+  async #resume(): Promise<Part | undefined> {
     try {
-      await this.#sink.open(false)
+      await this.#sink.open(this.#id)
       return { lastKey: await this.#sink.lastKey() }
     } catch (error) {
       const useless =
@@ -155,21 +200,22 @@ class Transfer {
   }
 
   /** Removes what another copy has written, and nothing else. */
-  async #clear(written: DestinationKind): Promise<void> {
-    await this.#marker.write({
-      phase: 'clearing',
-      source: this.#source.state,
-      destination: written
-    })
-    const { path } = this.#sink
-    if (written === 'store') await removeStore(this.#vfs, path)
-    else await clearLevelDb(this.#vfs, path)
-    await this.#mark('copying')
+  async #clear(found: CopyState): Promise<void> {
+    await this.#marker.write({ ...found, phase: 'clearing' })
+    await clearOwn(this.#vfs, this.#sink.path, found)
+    await this.#begin()
+  }
+
+  /** Marks a new copy, before there is anything of it. */
+  #begin(): Promise<void> {
+    this.#id = Buffer.from(this.#random.fill(Buffer.alloc(idBytes))).toString('hex')
+    return this.#mark('copying')
   }
 
   #mark(phase: CopyState['phase']): Promise<void> {
     const { kind } = this.#sink
-    return this.#marker.write({ phase, source: this.#source.state, destination: kind })
+    const source = this.#source.state
+    return this.#marker.write({ phase, id: this.#id, source, destination: kind })
   }
 
   /** Writes what is missing, all of it durable when it resolves; the number of entries. */

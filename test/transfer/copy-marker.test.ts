@@ -14,6 +14,7 @@ beforeAll(async () => {
 
 const state: CopyState = {
   phase: 'copying',
+  id: 'ffeeddccbbaa99887766554433221100',
   source: { kind: 'store', path: '/a', storeId: '00112233445566778899aabbccddeeff', seq: 7 },
   destination: 'store'
 }
@@ -32,7 +33,8 @@ describe('the marker of a copy', () => {
     const { marker } = await marked()
     expect(await marker.read()).toEqual(state)
     const other: CopyState = {
-      phase: 'clearing',
+      phase: 'publishing',
+      id: '0'.repeat(32),
       source: { kind: 'leveldb', path: 'Ü', digest: 'ab'.repeat(32) },
       destination: 'leveldb'
     }
@@ -87,23 +89,33 @@ describe('the marker of a copy', () => {
     }
   })
 
-  it('of a newer version is refused as such', async () => {
+  it.each([1, 3])('of another version, %i, is refused as such', async (version) => {
     const { vfs, marker } = await marked()
     const bytes = vfs.medium.read(path)
-    bytes.writeUInt32LE(2, 8)
+    bytes.writeUInt32LE(version, 8)
     bytes.fill(0, 16, 24)
-    checksum.hash(bytes, 0x434f5059, 2)
+    checksum.hash(bytes, 0x434f5059, version)
     bytes.writeUInt32LE(checksum.low, 16)
     bytes.writeUInt32LE(checksum.high, 20)
     vfs.medium.overwrite(path, bytes, 0)
     expect(await failureCode(() => marker.read())).toBe('KINTSUGI_UNSUPPORTED_VERSION')
   })
 
+  it.each([
+    ['no id', { ...state, id: undefined }],
+    ['an id that is a path', { ...state, id: `../${'0'.repeat(29)}` }],
+    ['a phase that is none', { ...state, phase: 'done' }],
+    ['a phase that a store has not', { ...state, phase: 'publishing' }]
+  ])('is refused with %s', async (_, written) => {
+    const { marker } = await marked(written as CopyState)
+    expect(await failureCode(() => marker.read())).toBe('KINTSUGI_CORRUPTION')
+  })
+
   it('keeps its format: what is on disk now has to be read later', async () => {
     const { vfs } = await marked()
     expect(vfs.medium.read(path).toString('latin1')).toBe(
       Buffer.from(
-        '4b494e54434f50590100000084000000766594aa1999a927' +
+        '4b494e54434f505902000000ac000000216624146c5038f6' +
           Buffer.from(JSON.stringify(state)).toString('hex'),
         'hex'
       ).toString('latin1')

@@ -95,6 +95,14 @@ async function interruptedExport(path = store): Promise<void> {
   expect(await failureCode(call)).toBe('KINTSUGI_ABORTED')
 }
 
+/** Where an unfinished export lies. */
+function partOf(path: string): string {
+  return join(
+    path,
+    fs.readdirSync(path).find((name) => /^UNFINISHED-COPY\.\w{32}$/.test(name))!
+  )
+}
+
 describe.each(backendNames)('a plain LevelDB database and a store with backend %s', (backend) => {
   it('give the same contents when the one is imported into the other', async () => {
     await makeLevelDb(plain)
@@ -347,7 +355,7 @@ describe('an export to LevelDB', () => {
     expect(fs.readdirSync(plain)).toEqual(before)
   })
 
-  it('marks what is unfinished for everybody but LevelDB itself', async () => {
+  it('marks what is unfinished, and keeps it where LevelDB does not look for it', async () => {
     await interruptedExport()
     expect(fs.readdirSync(plain)).toContain('UNFINISHED-COPY')
     for (const call of [
@@ -357,7 +365,7 @@ describe('an export to LevelDB', () => {
     ]) {
       expect(await failureCode(call)).toBe('KINTSUGI_UNFINISHED_COPY')
     }
-    expect((await levelDbLines(plain)).length).toBeLessThan(sized.length)
+    expect((await levelDbLines(partOf(plain))).length).toBeLessThan(sized.length)
   })
 
   it('goes on where it was interrupted', async () => {
@@ -395,12 +403,85 @@ describe('an export to LevelDB', () => {
 
   it('finds out at the end that something is missing, and begins anew then', async () => {
     await interruptedExport()
-    await withLevelDb(plain, (db) => db.del(Buffer.from('key00000009')))
+    await withLevelDb(partOf(plain), (db) => db.del(Buffer.from('key00000009')))
     const error = await failure(() => exportLevelDb(store, plain))
     expect(error.code).toBe('KINTSUGI_CORRUPTION')
     expect(Buffer.from(error.facts.lowKey!).toString()).toBe('key00000009')
     expect(fs.readdirSync(plain)).toContain('UNFINISHED-COPY')
     expect(await exportLevelDb(store, plain)).toMatchObject({ resumed: false })
+    expect(await levelDbLines(plain)).toEqual(linesOf(sized))
+  })
+
+  /** Ends an export at the n-th change of names after it was found whole; false: it had fewer. */
+  async function endedWhilePublishing(changes: number): Promise<boolean> {
+    const vfs = new NodeVfs()
+    const rename = vfs.rename.bind(vfs)
+    const unlink = vfs.unlink.bind(vfs)
+    const rmdirSync = vfs.rmdirSync.bind(vfs)
+    let left: number | undefined
+    const count = (path: string): void => {
+      if (left === undefined || !path.startsWith(plain)) return
+      if (left-- === 0) throw new Error('ended')
+    }
+    vfs.rename = async (from, to) => {
+      if (from.includes('UNFINISHED-COPY.')) count(from)
+      await rename(from, to)
+      const isMarker = to.endsWith('UNFINISHED-COPY')
+      if (isMarker && fs.readFileSync(to, 'latin1').includes('publishing')) left = changes
+    }
+    vfs.unlink = async (path) => {
+      count(path)
+      await unlink(path)
+    }
+    vfs.rmdirSync = (path) => {
+      count(path)
+      rmdirSync(path)
+    }
+    try {
+      await exportLevelDb(store, plain, { vfs })
+      return false
+    } catch (error) {
+      expect((error as Error).message).toBe('ended')
+      return true
+    }
+  }
+
+  it('goes on wherever it ends while a whole database is moved to its place', async () => {
+    let ends = 0
+    while (await endedWhilePublishing(ends)) {
+      ends++
+      expect(await failureCode(() => open(plain))).toBe('KINTSUGI_UNFINISHED_COPY')
+      const report = await exportLevelDb(store, plain)
+      expect(report).toMatchObject({ resumed: true, entriesWritten: 0, entries: sized.length })
+      expect(await levelDbLines(plain)).toEqual(linesOf(sized))
+      expect(fs.readdirSync(plain).filter((name) => name.startsWith('UNFINISHED'))).toEqual([])
+      fs.rmSync(plain, { recursive: true })
+    }
+    expect(ends).toBeGreaterThan(5)
+  })
+
+  it('keeps a whole database whose moving was interrupted, whatever is copied next', async () => {
+    const other = join(directory, 'other')
+    await makeStore(other, [], {})
+    for (const next of [() => exportLevelDb(other, plain), () => migrate(store, plain)]) {
+      expect(await endedWhilePublishing(2)).toBe(true)
+      expect(await failureCode(next)).toBe('KINTSUGI_STORE_EXISTS')
+      expect(await levelDbLines(plain)).toEqual(linesOf(sized))
+      fs.rmSync(plain, { recursive: true })
+    }
+  })
+
+  it('replaces nothing that came into the place of a whole database meanwhile', async () => {
+    expect(await endedWhilePublishing(1)).toBe(true)
+    fs.writeFileSync(join(plain, 'CURRENT'), 'of somebody else')
+    const error = await failure(() => exportLevelDb(store, plain))
+    expect([error.code, error.facts.path]).toEqual([
+      'KINTSUGI_FOREIGN_DIRECTORY',
+      join(plain, 'CURRENT')
+    ])
+    expect(fs.readFileSync(join(plain, 'CURRENT'), 'utf8')).toBe('of somebody else')
+    fs.unlinkSync(join(plain, 'CURRENT'))
+    expect(await exportLevelDb(store, plain)).toMatchObject({ resumed: true })
     expect(await levelDbLines(plain)).toEqual(linesOf(sized))
   })
 

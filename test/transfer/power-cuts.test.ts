@@ -1,7 +1,9 @@
 import { expect, it } from 'vitest'
 import { open } from '../../dist/index.js'
+import { migrateInBatches } from '../../dist/transfer/migrate.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import { exploreCrashes, type ExplorerOptions } from '../helpers/crash-explorer.js'
+import { failureCode } from '../helpers/store.js'
 import {
   contentsOf,
   copy,
@@ -9,6 +11,7 @@ import {
   inMemory,
   linesOf,
   makeStore,
+  smallBounds,
   someEntries,
   source
 } from './stores.js'
@@ -16,21 +19,33 @@ import {
 const entries = someEntries(60, 3)
 const lines = linesOf(entries)
 
-/** Puts the files of a store, durable, where nothing is yet. */
-async function plant(from: MemVfs, to: MemVfs, directory: string): Promise<void> {
-  to.mkdirSync(directory)
+/** Puts the files of a directory, durable, over what is there. */
+async function plant(from: MemVfs, to: MemVfs, directory: string, at = directory): Promise<void> {
+  if (to.statSync(at) === undefined) to.mkdirSync(at)
   for (const name of from.readdirSync(directory)) {
     const path = `${directory}/${name}`
     if (from.statSync(path)!.isDirectory) {
-      await plant(from, to, path)
+      await plant(from, to, path, `${at}/${name}`)
       continue
     }
-    const file = to.openSync(path, 'create')
+    if (name === 'LOCK' && at !== directory) continue
+    if (to.statSync(`${at}/${name}`) !== undefined) to.unlinkSync(`${at}/${name}`)
+    const file = to.openSync(`${at}/${name}`, 'create')
     file.writeSync(from.medium.read(path), 0)
     file.datasyncSync()
     file.closeSync()
   }
-  to.syncDirectorySync(directory)
+  to.syncDirectorySync(at)
+}
+
+/** Whether all files of a directory are there, byte for byte. */
+function expectKept(from: MemVfs, to: MemVfs, directory: string, at: string): void {
+  for (const name of from.readdirSync(directory)) {
+    if (name === 'LOCK') continue
+    const path = `${directory}/${name}`
+    if (from.statSync(path)!.isDirectory) expectKept(from, to, path, `${at}/${name}`)
+    else expect(to.medium.read(`${at}/${name}`).equals(from.medium.read(path))).toBe(true)
+  }
 }
 
 async function openedOr(vfs: MemVfs): Promise<string[] | string> {
@@ -113,4 +128,67 @@ it('a power cut in a migration that goes on after a power cut does so too', asyn
   })
   expect(report.statesByDepth[1]).toBeGreaterThan(300)
   expect(outcomes.resumed).toBeGreaterThan(50)
+})
+
+const victim = '/victim'
+
+/** What is to be copied, the half of a copy of something else, and a store that is neither. */
+async function interruptedWorld(): Promise<MemVfs> {
+  const vfs = new MemVfs()
+  await makeStore(source, entries, { ...inMemory(vfs), backend: 'btree' })
+  await makeStore('/other', someEntries(50, 8), { ...inMemory(vfs, 6), backend: 'lsm' })
+  await makeStore(victim, someEntries(40, 9), { ...inMemory(vfs, 7), backend: 'lsm' })
+  const controller = new AbortController()
+  const given = { ...inMemory(vfs, 9), backend: 'lsm', signal: controller.signal } as const
+  const onProgress = (done: number): void => (done >= 30 ? controller.abort() : undefined)
+  await expect(
+    migrateInBatches('/other', destination, { ...given, onProgress }, smallBounds)
+  ).rejects.toMatchObject({ code: 'KINTSUGI_ABORTED' })
+  return vfs
+}
+
+it('a power cut while the copy of something else is cleared leaves what can be run again, and a store put over any of it is kept', async () => {
+  const made = await interruptedWorld()
+  const outcomes = { resumed: 0, anew: 0, complete: 0, refused: 0 }
+  const report = await exploreCrashes<Fact>({
+    seed: 43,
+    everyNth: 2,
+    fixedFates: ['n', 'e', 'k'],
+    randomFates: 2,
+    history: async ({ vfs, acknowledge, step }) => {
+      for (const directory of [source, destination]) await plant(made, vfs, directory)
+      vfs.syncDirectorySync('/')
+      await step('copy')
+      acknowledge('planted')
+      await copy(vfs, 'lsm')
+      acknowledge('copied')
+    },
+    check: async (clone, { acknowledged, recovered }) => {
+      if (!acknowledged.includes('planted')) return
+      const found = await openedOr(clone)
+      if (typeof found !== 'string') {
+        outcomes.complete++
+        expect(found).toEqual(lines)
+        return
+      }
+      // There is a marker at every moment, so nobody takes what is left for anything else.
+      expect(found).toBe('KINTSUGI_UNFINISHED_COPY')
+      const restored = clone.crashClone('everything')
+      await plant(made, restored, victim, destination)
+      for (const backend of ['lsm', 'btree'] as const) {
+        const code = await failureCode(() => copy(restored, backend))
+        expect(code).toBe('KINTSUGI_FOREIGN_DIRECTORY')
+        expectKept(made, restored, victim, destination)
+      }
+      outcomes.refused++
+      const { resumed } = await copy(clone, 'lsm')
+      if (resumed) outcomes.resumed++
+      else outcomes.anew++
+      recovered()
+      expect(await openedOr(clone)).toEqual(lines)
+    }
+  })
+  console.log(`over another copy: ${JSON.stringify(outcomes)}, ${JSON.stringify(report)}`)
+  expect(report.states).toBeGreaterThan(400)
+  for (const count of Object.values(outcomes)) expect(count).toBeGreaterThan(2)
 })
