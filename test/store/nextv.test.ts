@@ -28,6 +28,37 @@ describe('nextv', () => {
     }
   })
 
+  it.each(['in memory', 'persisted', 'both'])(
+    'hands out everything once to calls that do not wait for one another (%s)',
+    async (where) => {
+      const { store, keys } = await filled(3000)
+      if (where !== 'in memory') await store.persist()
+      if (where === 'both') await store.put(keys[7]!, 'new')
+      for (const size of [1, 16, 400, Infinity]) {
+        for (const reverse of [false, true]) {
+          const iterator = store.keys({ reverse })
+          const found: string[] = []
+          for (let calls = 2; found.length < (size === 1 ? 50 : keys.length); calls = 3) {
+            const reading: Promise<string[]>[] = []
+            for (let i = 0; i < calls; i++) {
+              reading.push(iterator.nextv(size))
+              // Between what a reader is told and what it makes of that.
+              for (let turns = 0; turns < found.length % 5; turns++) await Promise.resolve()
+            }
+            const items = (await Promise.all(reading)).flat()
+            expect(items).toHaveLength(Math.min(calls * size, keys.length - found.length))
+            found.push(...items)
+          }
+          iterator.close()
+          found.sort()
+          if (reverse) found.reverse()
+          const expected = reverse ? [...keys].reverse() : keys
+          expect(found).toEqual(expected.slice(0, found.length))
+        }
+      }
+    }
+  )
+
   it('keeps to limit, range and direction', async () => {
     const { store, keys } = await filled(100)
     const iterator = store.entries({ gte: keyOf(10), lt: keyOf(90), reverse: true, limit: 30 })

@@ -47,7 +47,6 @@ export class LevelCursor implements Cursor {
   /** The key handed out last, since the scan began. */
   #last: Buffer | string | undefined
   #state: 'begin' | 'open' | 'ended' = 'begin'
-  #index = 0
   #batchEntries = 0
   #batches = 0
   #firstEntries = 1
@@ -73,18 +72,19 @@ export class LevelCursor implements Cursor {
 
   tryNextChunk(maxEntries: number): EntryChunk | undefined | null {
     if (this.#state === 'ended') return undefined
-    const { batch } = this.#scan
+    const scan = this.#scan
+    const { batch, passed: start } = scan
     this.#firstEntries = Math.min(maxEntries, maxBatchEntries)
-    if (this.#state === 'begin') return null
+    // Another reader may have asked for the first batch, which is on its way.
+    if (batch === undefined) return null
     if (batch.length === 0) {
       this.#state = 'ended'
       return undefined
     }
-    if (this.#index === batch.length) return null
-    const start = this.#index
+    if (start === batch.length) return null
     const end = Math.min(batch.length, start + maxEntries)
-    this.#index = this.#open(batch, start, end)
-    const count = this.#index - start
+    scan.passed = this.#open(batch, start, end)
+    const count = scan.passed - start
     // The bytes decide about what is no text.
     if (count === 0) return null
     return {
@@ -110,9 +110,8 @@ export class LevelCursor implements Cursor {
       this.#reader.damage.note(error)
       throw error
     }
-    this.#index = 0
     // Whoever has come so far will want the rest as well.
-    if (++this.#batches > 1 && this.#scan.batch.length > 0) this.#scan.askAhead(maxBatchEntries)
+    if (++this.#batches > 1) this.#scan.askAhead(maxBatchEntries)
   }
 
   seek(key: Uint8Array): void {
@@ -136,7 +135,9 @@ export class LevelCursor implements Cursor {
       const entry = batch[i]
       const [key, stored] = entry
       if (isText) {
-        if (!values.provesText(stored as string, key as string)) return this.#readBytes(i, start)
+        if (!values.provesText(stored as string, key as string)) {
+          return this.#readBytes(batch, i, start)
+        }
         entry[0] = (key as string).slice(1)
         entry[1] = (stored as string).slice(StoredValue.value)
       } else {
@@ -154,8 +155,8 @@ export class LevelCursor implements Cursor {
   }
 
   /** Begins anew behind the last entry that is whole: all of them are read as bytes from there on. */
-  #readBytes(index: number, start: number): number {
-    if (index > start) this.#last = this.#scan.batch[index - 1][0]
+  #readBytes(batch: readonly StoredEntry[], index: number, start: number): number {
+    if (index > start) this.#last = batch[index - 1][0]
     this.#encodings = asBytes
     const last = this.#last
     if (last === undefined) this.#begin(this.#from, this.#isPassed)

@@ -4,15 +4,15 @@ import type { LevelEncodings, LevelRange, LevelSnapshot, StoredEntry } from './p
 import { levelError, notOpen } from './level-error.js'
 import type { LevelIterator } from './level-iterator.js'
 
-const nothing: readonly StoredEntry[] = []
-
 /**
  * Reads a range of a LevelDB snapshot batch by batch, in LevelDB's thread. A scan begins anew with
  * another iterator: seeking with the old one would read from the disk in this thread.
  */
 export class LevelScan {
-  /** What was read last; empty at the end. */
-  batch: readonly StoredEntry[] = nothing
+  /** What was read last; empty at the end, undefined before anything was. */
+  batch: readonly StoredEntry[] | undefined
+  /** Entries of the batch that the reader has passed. Of a new batch none is, from its first moment. */
+  passed = 0
   readonly #db: LevelDb
   readonly #snapshot: LevelSnapshot
   #iterator: LevelIterator | undefined
@@ -30,9 +30,9 @@ export class LevelScan {
     this.#iterator = this.#db.iterator(range, reverse, this.#snapshot, encodings)
   }
 
-  /** Asks for the next batch, unless it was asked for, and goes on meanwhile. */
+  /** Asks for the next batch, where there can be one that was not asked for, and goes on meanwhile. */
   askAhead(size: number): void {
-    if (this.#ahead !== undefined) return
+    if (this.#ahead !== undefined || this.batch === undefined || this.batch.length === 0) return
     this.#ahead = this.#request(size)
     // Whoever loads the batch is told of a failure; before that it is not one that nobody handles.
     this.#ahead.catch(() => undefined)
@@ -47,6 +47,7 @@ export class LevelScan {
       const batch = await ahead
       if (this.#ahead !== ahead) return false
       this.batch = batch
+      this.passed = 0
     } catch (error) {
       if (this.#ahead !== ahead) return false
       this.#failure = levelError(error, this.#db.path, 'iterate')
@@ -57,7 +58,7 @@ export class LevelScan {
   }
 
   close(): void {
-    this.batch = nothing
+    this.batch = undefined
     this.#ahead = undefined
     this.#iterator?.close()
     this.#iterator = undefined

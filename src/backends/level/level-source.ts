@@ -14,8 +14,8 @@ import { damagedValue } from './stored-value.js'
 /** Entries of the first batch, which may be all that is wanted. */
 const firstBatchEntries = 32
 const batchEntries = 1000
-/** The entry of the first batch at which the next batch is asked for. */
-const askAheadAt = 16
+/** So many entries of a batch are passed when the next batch is asked for. */
+const askAheadAt = 17
 
 /** Memory of one entry: the key at 0, the value behind it, both 4-byte aligned and padded. */
 class EntryMemory implements PageBytes {
@@ -32,6 +32,11 @@ class EntryMemory implements PageBytes {
   }
 }
 
+interface Sought {
+  readonly key: Buffer | undefined
+  readonly reverse: boolean
+}
+
 /** What a LevelDB snapshot has of a span, as a source of a merging cursor. */
 export class LevelSource implements SourceCursor {
   age = 0
@@ -44,11 +49,10 @@ export class LevelSource implements SourceCursor {
   readonly #reader: LevelReader
   readonly #span: KeySpan
   readonly #scan: LevelScan
-  #index = 0
   /** What the seek under way looks for; undefined: none is. */
-  #sought: { readonly key: Buffer | undefined; readonly reverse: boolean } | undefined
-  /** The batch begins at what was sought. */
-  #isSeekDone = false
+  #sought: Sought | undefined
+  /** What the scan began at. */
+  #begun: Sought | undefined
 
   constructor(reader: LevelReader, snapshot: LevelSnapshot, span: KeySpan) {
     this.#reader = reader
@@ -57,24 +61,19 @@ export class LevelSource implements SourceCursor {
   }
 
   seek(key: Uint8Array | undefined, reverse: boolean): boolean | null {
-    if (this.#isSeekDone && this.#isSought(key, reverse)) {
-      this.#sought = undefined
-      this.#isSeekDone = false
-      return this.#stand()
+    // Another reader may be waiting for the same: beginning anew each time would never end.
+    if (this.#sought === undefined || !isSame(this.#sought, key, reverse)) {
+      this.#sought = { key: key && Buffer.from(key), reverse }
     }
-    this.#sought = { key: key && Buffer.from(key), reverse }
-    this.#isSeekDone = false
-    return null
+    if (this.#begun !== this.#sought || this.#scan.batch === undefined) return null
+    this.#sought = undefined
+    return this.#pass()
   }
 
   next(): boolean | null {
-    const { batch } = this.#scan
-    if (this.#index + 1 < batch.length) {
-      this.#index++
-      return this.#stand()
-    }
+    if (this.#pass()) return true
     // After an empty batch there is nothing more.
-    return batch.length === 0 ? false : null
+    return this.#scan.batch?.length === 0 ? false : null
   }
 
   skip(): void {
@@ -83,7 +82,8 @@ export class LevelSource implements SourceCursor {
 
   /** The value is read in any case: its checksum is what vouches for the key. */
   resolve(_maxSeq: number, lookup: Lookup): boolean {
-    const [key, stored] = this.#scan.batch[this.#index] as [Buffer, Buffer]
+    const { batch, passed } = this.#scan
+    const [key, stored] = batch![passed - 1] as [Buffer, Buffer]
     const { values, db } = this.#reader
     if (!values.proves(stored, key)) throw damagedValue(key, db.path)
     const valueStart = (this.keyEnd + 3) & ~3
@@ -100,30 +100,30 @@ export class LevelSource implements SourceCursor {
 
   async load(): Promise<void> {
     const sought = this.#sought
-    if (sought === undefined || this.#isSeekDone) {
-      if (!(await this.#scan.load(batchEntries))) return
+    if (sought === undefined) {
       // Whoever has come so far will want the rest as well.
-      if (this.#scan.batch.length > 0) this.#scan.askAhead(batchEntries)
-      this.#index = -1
+      if (await this.#scan.load(batchEntries)) this.#scan.askAhead(batchEntries)
       return
     }
-    const range = storedRange(this.#span, sought.key, sought.reverse)
-    this.#scan.begin(range, sought.reverse, asBytes)
-    if (!(await this.#scan.load(firstBatchEntries)) || this.#sought !== sought) return
-    this.#index = 0
-    this.#isSeekDone = true
+    if (this.#begun !== sought) {
+      const range = storedRange(this.#span, sought.key, sought.reverse)
+      this.#scan.begin(range, sought.reverse, asBytes)
+      this.#begun = sought
+    }
+    if (this.#scan.batch === undefined) await this.#scan.load(firstBatchEntries)
   }
 
   close(): void {
     this.#scan.close()
   }
 
-  /** Takes the key at the index; false where there is none. */
-  #stand(): boolean {
-    const { batch } = this.#scan
-    if (this.#index >= batch.length) return false
-    if (this.#index === askAheadAt) this.#scan.askAhead(batchEntries)
-    const stored = batch[this.#index][0] as Buffer
+  /** Goes on to the next key of the batch; false where there is none. */
+  #pass(): boolean {
+    const scan = this.#scan
+    const { batch } = scan
+    if (batch === undefined || scan.passed >= batch.length) return false
+    const stored = batch[scan.passed++][0] as Buffer
+    if (scan.passed === askAheadAt) scan.askAhead(batchEntries)
     const length = stored.length - 1
     const { key } = this
     key.reserve(length + 4)
@@ -133,11 +133,10 @@ export class LevelSource implements SourceCursor {
     this.keyEnd = length
     return true
   }
+}
 
-  #isSought(key: Uint8Array | undefined, reverse: boolean): boolean {
-    const sought = this.#sought!
-    if (sought.reverse !== reverse) return false
-    if (key === undefined || sought.key === undefined) return key === sought.key
-    return compareBytes(key, sought.key) === 0
-  }
+function isSame(sought: Sought, key: Uint8Array | undefined, reverse: boolean): boolean {
+  if (sought.reverse !== reverse) return false
+  if (key === undefined || sought.key === undefined) return key === sought.key
+  return compareBytes(key, sought.key) === 0
 }
