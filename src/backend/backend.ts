@@ -291,6 +291,11 @@ export interface BackendKind {
   create(context: BackendContext): Promise<Backend>
   open(context: BackendContext): Promise<Backend>
   /**
+   * Offline: what is wrong with the files of data that may not open; changes nothing. Absent where
+   * opening itself says all that there is to be said.
+   */
+  inspect?(context: BackendContext, level: VerifyLevel, progress: Progress): Promise<Finding[]>
+  /**
    * Offline: reads everything in `source` that proves itself and writes it as a new store of this
    * kind into the context's directory. Never changes the source.
    */

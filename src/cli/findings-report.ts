@@ -1,5 +1,6 @@
 import type { Finding } from '../backend/backend.js'
 import { formatKey } from '../base/bytes.js'
+import { KintsugiError } from '../errors.js'
 import { showBytes } from './byte-text.js'
 import { plural, type Style } from './output.js'
 
@@ -49,4 +50,30 @@ export function boundText(key: Uint8Array | undefined, otherwise: string): strin
 export function findingCounts(findings: readonly Finding[]): { errors: number; warnings: number } {
   const errors = findings.filter(({ severity }) => severity === 'error').length
   return { errors, warnings: findings.length - errors }
+}
+
+/** Whether an error says that the store is damaged. */
+export function isDamage(error: unknown): error is KintsugiError {
+  return (
+    error instanceof KintsugiError &&
+    (error.code === 'KINTSUGI_CORRUPTION' || error.code === 'KINTSUGI_WAL_CORRUPTION')
+  )
+}
+
+/** Damage that stopped the opening, as a finding beside others. */
+export function findingOf({ code, message, facts }: KintsugiError): Finding {
+  const { path, offset, page, firstSeq, lastSeq, lowKey, highKey } = facts
+  const isLog = code === 'KINTSUGI_WAL_CORRUPTION'
+  return {
+    severity: 'error',
+    kind: isLog ? 'damaged-log' : 'unopenable',
+    message,
+    path: path ?? (isLog ? 'wal' : ''),
+    ...(offset !== undefined && { offset }),
+    ...(page !== undefined && { page }),
+    ...(firstSeq !== undefined && { firstSeq }),
+    ...(lastSeq !== undefined && { lastSeq }),
+    ...(lowKey && { lowKey }),
+    ...(highKey && { highKey })
+  }
 }

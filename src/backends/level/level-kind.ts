@@ -1,4 +1,11 @@
-import type { Backend, BackendContext, BackendKind, Progress } from '../../backend/backend.js'
+import type {
+  Backend,
+  BackendContext,
+  BackendKind,
+  Finding,
+  Progress,
+  VerifyLevel
+} from '../../backend/backend.js'
 import { KintsugiError } from '../../errors.js'
 import { checkLevelDb } from './files/leveldb-check.js'
 import { appliedKey, databaseName } from './format.js'
@@ -19,6 +26,7 @@ export const levelKind: BackendKind = {
   formatOptions: [],
   create: createLevel,
   open: openLevel,
+  inspect: inspectLevel,
   salvage: salvageLevel
 }
 
@@ -78,6 +86,26 @@ async function openLevel(context: BackendContext): Promise<Backend> {
   } catch (error) {
     await state.close()
     throw error
+  }
+}
+
+/** What keeps LevelDB's files from being opened, all of it. */
+async function inspectLevel(
+  { vfs, directory, storeId, checksum }: BackendContext,
+  level: VerifyLevel,
+  progress: Progress
+): Promise<Finding[]> {
+  const state = await StateFile.open(vfs, directory, storeId, checksum, true)
+  try {
+    const path = `${directory}/${databaseName}`
+    const values = new StoredValues(storeId, checksum)
+    const { files } = state.state
+    const found = await checkLevelDb(vfs, path, files, level, progress, (key, value) =>
+      values.proves(value, key)
+    )
+    return [...state.findings, ...found]
+  } finally {
+    await state.close()
   }
 }
 

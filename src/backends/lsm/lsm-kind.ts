@@ -1,5 +1,13 @@
-import type { Backend, BackendContext, BackendKind } from '../../backend/backend.js'
+import type {
+  Backend,
+  BackendContext,
+  BackendKind,
+  Finding,
+  Progress,
+  VerifyLevel
+} from '../../backend/backend.js'
 import { rebuildStore, salvageStore } from './check/salvage-store.js'
+import { checkTableFiles } from './check/table-inspection.js'
 import { LsmBackend } from './lsm-backend.js'
 import { Manifest } from './manifest/manifest.js'
 import { settleTableFiles } from './manifest/table-files.js'
@@ -11,6 +19,7 @@ export const lsmKind: BackendKind = {
   formatOptions: ['blockBytes'],
   create: createLsm,
   open: openLsm,
+  inspect: inspectLsm,
   salvage: salvageStore,
   rebuildManifest: rebuildStore
 }
@@ -34,4 +43,13 @@ async function openLsm(context: BackendContext): Promise<Backend> {
     await manifest.close(false)
     throw error
   }
+}
+
+async function inspectLsm(
+  context: BackendContext,
+  level: VerifyLevel,
+  progress: Progress
+): Promise<Finding[]> {
+  const { tables, findings } = await checkTableFiles(context, level, progress)
+  return [...findings, ...tables.flatMap((table) => table.findings)]
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { Finding } from '../../backend/backend.js'
-import { KintsugiError } from '../../errors.js'
+import { findingOf, isDamage } from '../findings-report.js'
 import { plural } from '../output.js'
 import type { Host, Session } from '../session.js'
 import { withStore } from '../store-access.js'
@@ -38,24 +38,11 @@ async function walFindings(session: Session, path: string): Promise<Finding[]> {
       return findings.filter((finding) => isLogPath(finding.path))
     })
   } catch (error) {
-    if (!(error instanceof KintsugiError) || error.code !== 'KINTSUGI_WAL_CORRUPTION') throw error
+    if (!isDamage(error) || error.code !== 'KINTSUGI_WAL_CORRUPTION') throw error
     return [findingOf(error)]
   }
 }
 
 function isLogPath(path: string): boolean {
   return /(^|[\\/])wal([\\/]|$)/.test(path)
-}
-
-function findingOf({ message, facts }: KintsugiError): Finding {
-  const { path = 'wal', offset, firstSeq, lastSeq } = facts
-  return {
-    severity: 'error',
-    kind: 'damaged-log',
-    message,
-    path,
-    ...(offset !== undefined && { offset }),
-    ...(firstSeq !== undefined && { firstSeq }),
-    ...(lastSeq !== undefined && { lastSeq })
-  }
 }
