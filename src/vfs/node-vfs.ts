@@ -1,10 +1,10 @@
 import fs from 'node:fs'
-import { tmpdir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { loadNativeBinding, type NativeBinding } from '../native-binding.js'
 import { lockFile } from './file-lock.js'
 import { asPromise, errnoOf, nodeError, withTypedErrors } from './node-error.js'
 import { NodeFile } from './node-file.js'
+import { makeShadowDirectory } from './shadow-directory.js'
 import type { FileStat, OpenMode, Vfs, VfsLock, VfsSpec } from './vfs.js'
 
 export interface NodeVfsOptions {
@@ -31,18 +31,9 @@ export class NodeVfs implements Vfs {
   }
 
   shadowSync(directory: string, isCopied: (name: string) => boolean): string {
-    return withTypedErrors('shadow', directory, () => {
-      const shadow = fs.mkdtempSync(join(tmpdir(), 'kintsugi-'))
-      for (const name of fs.readdirSync(directory)) {
-        const from = resolve(directory, name)
-        if (isCopied(name)) {
-          fs.copyFileSync(from, join(shadow, name))
-          // The original may be of somebody else's, or of a medium that is only read.
-          fs.chmodSync(join(shadow, name), fileMode)
-        } else fs.symlinkSync(from, join(shadow, name))
-      }
-      return shadow
-    })
+    return withTypedErrors('shadow', directory, () =>
+      makeShadowDirectory(directory, isCopied, fileMode, this.#native)
+    )
   }
 
   async open(path: string, mode: OpenMode): Promise<NodeFile> {

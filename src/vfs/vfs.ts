@@ -20,7 +20,8 @@ export interface Vfs {
   /**
    * A new temporary directory in which the files of another can be read while that stays as it is:
    * copies of those that `isCopied` names, symbolic links to the others. Whoever asks for it removes
-   * it. Only where there are real paths.
+   * it, in the order of the names; what a killed process has left the next one removes. Only where
+   * there are real paths.
    */
   shadowSync(directory: string, isCopied: (name: string) => boolean): string
 

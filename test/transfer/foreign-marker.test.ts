@@ -191,6 +191,9 @@ describe('a marker in the directory of a LevelDB database', () => {
       })
       const code = await failureCode(() => exportLevelDb(from, plain))
       const isWhole = phase === 'publishing'
+      // Not even a copy was begun.
+      const parts = fs.readdirSync(plain).filter((name) => /^UNFINISHED-COPY\.\w{32}$/.test(name))
+      expect(parts).toEqual([])
       expect(code).toBe(isWhole ? 'KINTSUGI_STORE_EXISTS' : 'KINTSUGI_FOREIGN_DIRECTORY')
       expect(bytes()).toEqual(before)
     }

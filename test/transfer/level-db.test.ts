@@ -77,7 +77,7 @@ function fingerprint(path: string): string[] {
 
 /** What shadows there are, of this process or others. */
 function shadows(): Set<string> {
-  const names = fs.readdirSync(tmpdir()).filter((name) => /^kintsugi-\w{6}$/.test(name))
+  const names = fs.readdirSync(tmpdir()).filter((name) => /^kintsugi-shadow-\w{6}$/.test(name))
   return new Set(names.filter((name) => fs.existsSync(join(tmpdir(), name, 'CURRENT'))))
 }
 
