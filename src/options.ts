@@ -69,7 +69,7 @@ export interface StoreOptions {
   walRecoveryMode?: WalRecoveryMode
   /**
    * Budget for pages, blocks and large values kept in memory. Default 256 MiB, from 1 MiB. Level:
-   * that of LevelDB's block cache.
+   * three quarters for LevelDB's block cache, the rest for small values that were read.
    */
   cacheBytes?: number
   /** Changed bytes in memory that start a background persist. Default 256 MiB. */

@@ -29,6 +29,7 @@ import { levelStats } from './stats.js'
 import { storedSpan } from './stored-key.js'
 import type { StoredValues } from './stored-value.js'
 import type { LevelFiles } from './sync-files.js'
+import { ValueCache, valueCacheBytes } from './value-cache.js'
 
 /** A persist begins before the memtable is full, so that writes go on in a new one meanwhile. */
 const persistShare = 0.9
@@ -70,6 +71,7 @@ export class LevelBackend implements Backend {
   readonly #parts: LevelParts
   readonly #damage = new DamageList()
   readonly #overlay: Overlay
+  readonly #cache: ValueCache
   readonly #reader: LevelReader
   readonly #snapshots: LevelSnapshots
   readonly #origin: ViewOrigin
@@ -78,15 +80,16 @@ export class LevelBackend implements Backend {
   #appliedSeq: number
 
   constructor(context: BackendContext, parts: LevelParts) {
-    const { memtableBytes } = context.options
+    const { memtableBytes, cacheBytes } = context.options
     this.persistBytes = Math.floor(memtableBytes * persistShare)
     this.holdBytes = maxMemtables * memtableBytes
     this.#context = context
     this.#parts = parts
     this.#appliedSeq = parts.state.state.durableSeq
     this.#overlay = new Overlay(memtableBytes, new KeyHash(context.storeId))
-    this.#reader = new LevelReader(parts.db, parts.values, this.#damage)
-    this.texts = new LevelTexts(this.#reader, (key) => this.#overlay.get(key))
+    this.#cache = new ValueCache(valueCacheBytes(cacheBytes), new KeyHash(context.storeId))
+    this.#reader = new LevelReader(parts.db, parts.values, this.#damage, this.#cache)
+    this.texts = new LevelTexts(this.#reader, (key) => this.tryGet(key))
     this.#snapshots = new LevelSnapshots(parts.db)
     this.#persist = new LevelPersist(parts)
     this.#origin = {
@@ -150,12 +153,13 @@ export class LevelBackend implements Backend {
   }
 
   getSync(key: Uint8Array): Buffer | undefined {
-    const value = this.#overlay.get(key)
+    const value = this.tryGet(key)
     return value === null ? this.#reader.getSync(key) : value
   }
 
   tryGet(key: Uint8Array): Buffer | undefined | null {
-    return this.#overlay.get(key)
+    const value = this.#overlay.get(key)
+    return value === null ? this.#reader.cached(key) : value
   }
 
   load(key: Uint8Array): Promise<Buffer | undefined> {
@@ -163,7 +167,7 @@ export class LevelBackend implements Backend {
   }
 
   tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[] {
-    return keys.map((key) => this.#overlay.get(key))
+    return keys.map((key) => this.tryGet(key))
   }
 
   persist(syncLog: (seq: number) => Promise<void>): Promise<number> {
@@ -209,6 +213,9 @@ export class LevelBackend implements Backend {
       ...levelStats(db),
       overlayBytes: this.#overlay.usedBytes,
       pinnedBytes: this.#overlay.pinnedBytes,
+      cacheBytes: this.#cache.allocatedBytes,
+      cacheHits: this.#cache.hits,
+      cacheMisses: this.#cache.misses,
       levelPersists: this.#persist.persists,
       levelWrittenBytes: this.#persist.bytesWritten,
       levelWrittenEntries: this.#persist.entriesWritten,
@@ -236,12 +243,14 @@ export class LevelBackend implements Backend {
     this.#persist.checkSound()
     const frozenSeq = this.#appliedSeq
     const frozen = this.#overlay.freeze()
+    this.#cache.beginPersist()
     await syncLog(frozenSeq)
     if (frozen.length === 0) await this.#persist.acknowledge(frozenSeq)
     else await this.#persist.write(frozen, frozenSeq)
     // In one turn: what LevelDB has now, views find there from now on.
     this.#overlay.drop(frozen)
     this.#snapshots.renew()
+    this.#cache.renew()
     return frozenSeq
   }
 

@@ -135,7 +135,7 @@ export class LevelCursor implements Cursor {
       const entry = batch[i]
       const [key, stored] = entry
       if (isText) {
-        if (!values.provesText(stored as string, key as string)) {
+        if (values.provenText(stored as string, key as string) === undefined) {
           return this.#readBytes(batch, i, start)
         }
         entry[0] = (key as string).slice(1)

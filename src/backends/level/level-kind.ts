@@ -10,7 +10,7 @@ import { KintsugiError } from '../../errors.js'
 import { checkLevelDb } from './files/leveldb-check.js'
 import { appliedKey, databaseName } from './format.js'
 import { LevelBackend } from './level-backend.js'
-import { LevelDb } from './level-db.js'
+import { LevelDb, type LevelOptions } from './level-db.js'
 import { appliedValue } from './level-persist.js'
 import { realPathOf } from './real-path.js'
 import { salvageLevel } from './salvage.js'
@@ -18,6 +18,7 @@ import { makeShadow, removeShadow } from './shadow.js'
 import { settleManifest } from './settle-manifest.js'
 import { StateFile } from './state-file.js'
 import { StoredValues } from './stored-value.js'
+import { valueCacheBytes } from './value-cache.js'
 import { LevelFiles } from './sync-files.js'
 
 /** LevelDB as a backend, as the registry knows it. */
@@ -38,7 +39,7 @@ async function createLevel(context: BackendContext): Promise<Backend> {
   const realPath = realPathOf(context)
   vfs.mkdirSync(path)
   const values = new StoredValues(storeId, checksum)
-  const db = await LevelDb.open(realPath, path, options, true)
+  const db = await LevelDb.open(realPath, path, optionsOf(options), true)
   let state: StateFile | undefined
   try {
     await db.write([{ type: 'put', key: appliedKey, value: appliedValue(values, 0) }], true)
@@ -119,7 +120,7 @@ async function openAt(
 ): Promise<Backend> {
   const { vfs, storeId, checksum, options, readOnly } = context
   const values = new StoredValues(storeId, checksum)
-  const db = await LevelDb.open(realPath, path, options, false)
+  const db = await LevelDb.open(realPath, path, optionsOf(options), false)
   try {
     const { durableSeq } = state.state
     checkApplied(db, values, durableSeq)
@@ -160,4 +161,10 @@ function checkApplied(db: LevelDb, values: StoredValues, durableSeq: number): vo
       'synced; run `kintsugi repair`',
     { path: db.path, firstSeq: (appliedSeq ?? 0) + 1, lastSeq: durableSeq }
   )
+}
+
+/** LevelDB's part of the memory for caches. */
+function optionsOf(options: LevelOptions): LevelOptions {
+  const { cacheBytes } = options
+  return { ...options, cacheBytes: cacheBytes - valueCacheBytes(cacheBytes) }
 }

@@ -1,6 +1,6 @@
 import type { TextReads } from '../../backend/backend.js'
-import type { LevelSnapshot } from './private-methods.js'
 import type { LevelReader } from './level-reader.js'
+import type { SharedSnapshot } from './level-snapshots.js'
 
 /** What stands in front of LevelDB: null where LevelDB decides. */
 type InMemory = (key: Uint8Array) => Buffer | undefined | null
@@ -9,27 +9,27 @@ type InMemory = (key: Uint8Array) => Buffer | undefined | null
 export class LevelTexts implements TextReads {
   readonly #reader: LevelReader
   readonly #inMemory: InMemory
-  readonly #snapshot: LevelSnapshot | undefined
+  readonly #shared: SharedSnapshot | undefined
 
-  constructor(reader: LevelReader, inMemory: InMemory, snapshot?: LevelSnapshot) {
+  constructor(reader: LevelReader, inMemory: InMemory, shared?: SharedSnapshot) {
     this.#reader = reader
     this.#inMemory = inMemory
-    this.#snapshot = snapshot
+    this.#shared = shared
   }
 
   getSync(key: Uint8Array): string | undefined {
     const value = this.#inMemory(key)
-    return value === null ? this.#reader.getTextSync(key, this.#snapshot) : value?.toString()
+    return value === null ? this.#reader.getTextSync(key, this.#shared) : value?.toString()
   }
 
   load(key: Uint8Array): Promise<string | undefined> {
-    return this.#reader.getText(key, this.#snapshot)
+    return this.#reader.getText(key, this.#shared)
   }
 
   loadMany(
     keys: readonly Uint8Array[],
     values: (Buffer | string | undefined | null)[]
   ): Promise<void> {
-    return this.#reader.fillInTexts(keys, values, this.#snapshot)
+    return this.#reader.fillInTexts(keys, values, this.#shared)
   }
 }

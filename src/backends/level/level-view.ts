@@ -50,15 +50,17 @@ export class LevelView implements ReadView {
 
   getSync(key: Uint8Array): Buffer | undefined {
     const value = this.tryGet(key)
-    return value === null ? this.#origin.reader.getSync(key, this.#shared.snapshot) : value
+    return value === null ? this.#origin.reader.getSync(key, this.#shared) : value
   }
 
   tryGet(key: Uint8Array): Buffer | undefined | null {
-    return this.#origin.overlay.getFrom(this.#memtables, key, this.seq)
+    const { overlay, reader } = this.#origin
+    const value = overlay.getFrom(this.#memtables, key, this.seq)
+    return value === null ? reader.cached(key, this.#shared) : value
   }
 
   load(key: Uint8Array): Promise<Buffer | undefined> {
-    return this.#origin.reader.get(key, this.#shared.snapshot)
+    return this.#origin.reader.get(key, this.#shared)
   }
 
   tryGetMany(keys: readonly Uint8Array[]): (Buffer | undefined | null)[] {
@@ -66,16 +68,12 @@ export class LevelView implements ReadView {
   }
 
   loadMany(keys: readonly Uint8Array[], values: (Buffer | undefined | null)[]): Promise<void> {
-    return this.#origin.reader.fillIn(keys, values, this.#shared.snapshot)
+    return this.#origin.reader.fillIn(keys, values, this.#shared)
   }
 
   get texts(): LevelTexts {
     const { reader } = this.#origin
-    return (this.#texts ??= new LevelTexts(
-      reader,
-      (key) => this.tryGet(key),
-      this.#shared.snapshot
-    ))
+    return (this.#texts ??= new LevelTexts(reader, (key) => this.tryGet(key), this.#shared))
   }
 
   cursor(options: CursorOptions): Cursor {

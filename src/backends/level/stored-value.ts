@@ -36,13 +36,15 @@ export class StoredValues {
   }
 
   /**
-   * The same of a stored value that was read as text. False also where bytes that are no text became
-   * it: then the bytes have to be read.
+   * The bytes of a stored value that was read as text, valid until the next one, where they were
+   * stored under the stored key. Undefined also where bytes that are no text became it: then the
+   * bytes have to be read.
    */
-  provesText(stored: string, key: string | Buffer): boolean {
+  provenText(stored: string, key: string | Buffer): Buffer | undefined {
     const keyBytes = typeof key === 'string' ? this.#text.encode(key) : key
     this.#hash.hash(keyBytes, 0, keyBytes.length)
-    return this.#isWhole(this.#text.encode(stored))
+    const bytes = this.#text.encode(stored)
+    return this.#isWhole(bytes) ? bytes : undefined
   }
 
   /** `#hash` holds the key's. */

@@ -1,0 +1,263 @@
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { DamageList } from '../../../dist/backend/damage-list.js'
+import { StoredValue } from '../../../dist/backends/level/format.js'
+import { LevelDb } from '../../../dist/backends/level/level-db.js'
+import { LevelReader } from '../../../dist/backends/level/level-reader.js'
+import type { SharedSnapshot } from '../../../dist/backends/level/level-snapshots.js'
+import { storedKey } from '../../../dist/backends/level/stored-key.js'
+import { StoredValues } from '../../../dist/backends/level/stored-value.js'
+import { ValueCache, valueCacheBytes } from '../../../dist/backends/level/value-cache.js'
+import { SeededRandom } from '../../../dist/base/random.js'
+import { Checksum } from '../../../dist/codec/checksum.js'
+import { KeyHash } from '../../../dist/memtable/key-hash.js'
+import { apply, clear, create, del, emptyDisk, persist, put } from './level-harness.js'
+
+const storeId = Buffer.alloc(16, 7)
+const checksum = await Checksum.create()
+const values = new StoredValues(storeId, checksum)
+const key = Buffer.from('key')
+
+function stored(value: string | Buffer, of: Uint8Array = key, seq = 1): Buffer {
+  const bytes = Buffer.concat([Buffer.alloc(StoredValue.value), Buffer.from(value)])
+  values.seal(bytes, storedKey(of), seq)
+  return bytes
+}
+
+function cacheOf(sizeBytes: number): ValueCache {
+  return new ValueCache(sizeBytes, new KeyHash(storeId))
+}
+
+describe('values that were read', () => {
+  it.each([1, 2, 3])('are those kept last, or not known (seed %i)', (seed) => {
+    const random = new SeededRandom(seed)
+    const cache = cacheOf(64 * 1024)
+    const kept = new Map<string, Buffer>()
+    let found = 0
+    for (let i = 0; i < 30_000; i++) {
+      const bytes = Buffer.from(`${random.below(600)}`.padEnd(random.below(9), '\0'))
+      const name = bytes.toString('latin1')
+      if (random.chance(1, 3)) {
+        const value = Buffer.alloc(random.below(random.chance(1, 2) ? 300 : 40), random.below(256))
+        cache.keep(storedKey(bytes), stored(value, bytes), cache.epoch)
+        // What has no room leaves what was there, which a store never does: it is renewed first.
+        if (((bytes.length + 3) & ~3) + value.length <= 240) kept.set(name, value)
+      }
+      const value = cache.get(bytes)
+      if (value !== null) {
+        expect(value.equals(kept.get(name)!), `${i} ${name}`).toBe(true)
+        found++
+      }
+      if (random.chance(1, 5000)) {
+        cache.renew()
+        for (const one of kept.keys()) expect(cache.get(Buffer.from(one, 'latin1'))).toBeNull()
+        kept.clear()
+      }
+    }
+    expect(found).toBeGreaterThan(2000)
+    expect(cache.hits).toBe(found)
+    expect(cache.allocatedBytes).toBe(64 * 1024)
+  })
+
+  it('are the own of whoever reads them', () => {
+    const cache = cacheOf(64 * 1024)
+    const bytes = stored('value')
+    cache.keep(storedKey(key), bytes, cache.epoch)
+    bytes.fill(0)
+    cache.get(key)!.fill(0)
+    expect(cache.get(key)!.toString()).toBe('value')
+  })
+
+  it('take memory as they come, up to a quarter of what caches have', () => {
+    const MiB = 1024 * 1024
+    expect(valueCacheBytes(MiB)).toBe(MiB / 4)
+    expect(valueCacheBytes(256 * MiB)).toBe(64 * MiB)
+    expect(valueCacheBytes(300 * MiB)).toBe(64 * MiB)
+    expect(valueCacheBytes(2 ** 40)).toBe(1024 * MiB)
+    const cache = cacheOf(valueCacheBytes(40 * MiB))
+    expect(cache.allocatedBytes).toBe(0)
+    const sizes = new Set<number>()
+    for (let i = 0; i < 100_000; i++) {
+      const one = Buffer.from(`key ${i}`)
+      cache.keep(storedKey(one), stored('value', one), cache.epoch)
+      expect(cache.get(one)?.toString()).toBe('value')
+      sizes.add(cache.allocatedBytes)
+    }
+    expect([...sizes]).toEqual([MiB / 4, MiB, 4 * MiB, 8 * MiB])
+  })
+})
+
+/** LevelDB that answers when it is told to. */
+class SlowDb {
+  readonly path = '/db'
+  #answer: (value: unknown) => void = () => undefined
+
+  readonly get = () => this.#asked()
+  readonly getText = () => this.#asked()
+  readonly getMany = () => this.#asked()
+  readonly getManyTexts = () => this.#asked()
+
+  #asked(): Promise<unknown> {
+    return new Promise((resolve) => (this.#answer = resolve))
+  }
+
+  answer(value: unknown): void {
+    this.#answer(value)
+  }
+}
+
+const reads = {
+  get: { of: (reader: LevelReader, shared?: SharedSnapshot) => reader.get(key, shared) },
+  getText: {
+    of: (reader: LevelReader, shared?: SharedSnapshot) => reader.getText(key, shared),
+    asText: true
+  },
+  fillIn: {
+    of: async (reader: LevelReader, shared?: SharedSnapshot) => {
+      const found: (Buffer | undefined | null)[] = [null]
+      await reader.fillIn([key], found, shared)
+      return found[0]
+    },
+    many: true
+  },
+  fillInTexts: {
+    of: async (reader: LevelReader, shared?: SharedSnapshot) => {
+      const found: (Buffer | string | undefined | null)[] = [null]
+      await reader.fillInTexts([key], found, shared)
+      return found[0]
+    },
+    many: true,
+    asText: true
+  }
+}
+
+describe.each(Object.entries(reads))('a value read by %s', (_, read) => {
+  const { many = false, asText = false } = read as { many?: boolean; asText?: boolean }
+  const answer = (value: string) => {
+    const one = asText ? stored(value).toString() : stored(value)
+    return many ? [one] : one
+  }
+
+  function reading() {
+    const db = new SlowDb()
+    const cache = cacheOf(64 * 1024)
+    const reader = new LevelReader(db as unknown as LevelDb, values, new DamageList(), cache)
+    return { db, cache, reader }
+  }
+
+  const shared = (isCurrent: boolean) => ({ isCurrent, users: 1 }) as unknown as SharedSnapshot
+
+  it('is kept, for all that see the same state', async () => {
+    for (const by of [undefined, shared(true)]) {
+      const { db, reader } = reading()
+      const value = read.of(reader, by)
+      db.answer(answer('one'))
+      expect(String(await value)).toBe('one')
+      expect(reader.cached(key)?.toString()).toBe('one')
+      expect(reader.cached(key, shared(true))?.toString()).toBe('one')
+      expect(reader.cached(key, shared(false))).toBeNull()
+    }
+  })
+
+  it('is not kept where a persist has begun or ended meanwhile', async () => {
+    for (const change of ['beginPersist', 'renew'] as const) {
+      for (const by of [undefined, shared(true)]) {
+        const { db, cache, reader } = reading()
+        const value = read.of(reader, by)
+        cache[change]()
+        db.answer(answer('one'))
+        expect(String(await value)).toBe('one')
+        expect(reader.cached(key)).toBeNull()
+      }
+    }
+  })
+
+  it('is not kept where it is of a state that has passed', async () => {
+    const { db, reader } = reading()
+    const value = read.of(reader, shared(false))
+    db.answer(answer('one'))
+    expect(String(await value)).toBe('one')
+    expect(reader.cached(key)).toBeNull()
+  })
+})
+
+describe('a level store that keeps values', () => {
+  it('reads again what a persist has changed, and only that from the passed', async () => {
+    const backend = await create(emptyDisk().vfs)
+    const current = async () => {
+      const value = backend.tryGet(key)
+      return (value === null ? await backend.load(key) : value)?.toString()
+    }
+    apply(backend, 1, put('key', 'one'))
+    await persist(backend)
+    const first = backend.readView()
+    for (let i = 0; i < 3; i++) expect(await current()).toBe('one')
+    expect(backend.tryGet(key)?.toString()).toBe('one')
+    expect(first.tryGet(key)?.toString()).toBe('one')
+
+    for (const [seq, change, expected] of [
+      [2, put('key', 'two'), 'two'],
+      [3, del('key'), undefined],
+      [4, put('key', 'four'), 'four'],
+      [5, clear('a', 'z'), undefined],
+      [6, put('key', 'six'), 'six']
+    ] as const) {
+      apply(backend, seq, change)
+      expect(await current()).toBe(expected)
+      expect(first.getSync(key)?.toString()).toBe('one')
+      const persisting = persist(backend)
+      expect(await current()).toBe(expected)
+      expect(first.getSync(key)?.toString()).toBe('one')
+      await persisting
+      const view = backend.readView()
+      expect(first.getSync(key)?.toString()).toBe('one')
+      expect(await current()).toBe(expected)
+      expect(await current()).toBe(expected)
+      expect(view.getSync(key)?.toString()).toBe(expected)
+      expect(first.getSync(key)?.toString()).toBe('one')
+      expect(view.getSync(key)?.toString()).toBe(expected)
+      view.close()
+    }
+    const { cacheHits = 0, cacheMisses = 0 } = backend.stats()
+    expect(cacheHits).toBeGreaterThan(5)
+    expect(cacheMisses).toBeGreaterThan(3)
+    first.close()
+  })
+
+  it('keeps nothing that a persist has written while it was read', async () => {
+    const backend = await create(emptyDisk().vfs)
+    apply(backend, 1, put('key', 'one'))
+    await persist(backend)
+    const before = backend.readView()
+    // LevelDB takes its time, and reads when the persist has written but not ended.
+    let go: () => void = () => undefined
+    const written = new Promise<void>((resolve) => (go = resolve))
+    const { get, write } = Object.getOwnPropertyDescriptors(LevelDb.prototype)
+    const getting = vi.spyOn(LevelDb.prototype, 'get').mockImplementation(async function (
+      this: LevelDb,
+      ...args
+    ) {
+      await written
+      return get.value!.apply(this, args)
+    })
+    const reading = backend.load(key)
+    let seen: string | undefined
+    const writing = vi.spyOn(LevelDb.prototype, 'write').mockImplementation(async function (
+      this: LevelDb,
+      ...args
+    ) {
+      await write.value!.apply(this, args)
+      go()
+      await reading
+      seen = before.getSync(key)?.toString()
+    })
+    onTestFinished(() => {
+      getting.mockRestore()
+      writing.mockRestore()
+    })
+    apply(backend, 2, put('key', 'two'))
+    await persist(backend)
+    expect(String(await reading)).toBe('two')
+    expect(seen).toBe('one')
+    before.close()
+  })
+})
