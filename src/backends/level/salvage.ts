@@ -1,6 +1,7 @@
 import type { BackendContext, Progress, SalvageReport } from '../../backend/backend.js'
 import { turn } from '../../base/turn.js'
 import { isCorruption } from '../../errors.js'
+import type { EntryCheck } from './files/entry-check.js'
 import { LevelEntries } from './files/leveldb-entries.js'
 import { findSources, type SalvageSources } from './files/salvage-sources.js'
 import { appliedKey, databaseName } from './format.js'
@@ -41,7 +42,8 @@ export async function salvageLevel(
   vfs.mkdirSync(path)
   const db = await LevelDb.open(realPath, path, options, true)
   try {
-    const read = sources && new LevelEntries(vfs, sources.tables, sources.logs.entries, values)
+    const proves: EntryCheck = (key, value) => values.proves(value, key)
+    const read = sources && new LevelEntries(vfs, sources.tables, sources.logs.entries, proves)
     const entries = read === undefined ? 0 : await copyEntries(read, db, progress)
     const outcome = { read, entries, path: from, ...judge(sources, read, state, values, context) }
     const { seq } = outcome

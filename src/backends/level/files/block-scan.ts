@@ -1,3 +1,4 @@
+import { mask } from './crc.js'
 import { blockTrailerBytes, BlockType } from './format.js'
 
 const polynomial = 0x82f63b78
@@ -22,9 +23,7 @@ export function findBlockEnd(bytes: Buffer, start: number): number {
     crc = (crc >>> 8) ^ crcTable[(crc ^ byte) & 0xff]
     // The type counts as the last byte under the checksum.
     if (byte !== BlockType.raw && byte !== BlockType.snappy) continue
-    const sum = ~crc
-    const masked = (((sum >>> 15) | (sum << 17)) + 0xa282ead8) | 0
-    if (masked === bytes.readInt32LE(end + 1)) return end + blockTrailerBytes
+    if (mask(~crc) === bytes.readUInt32LE(end + 1)) return end + blockTrailerBytes
   }
   return -1
 }

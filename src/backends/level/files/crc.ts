@@ -9,6 +9,9 @@ export function matchesCrc(bytes: Buffer, start: number, end: number, stored: nu
 }
 
 export function maskedCrc(bytes: Uint8Array): number {
-  const crc = crc32c(bytes)
+  return mask(crc32c(bytes))
+}
+
+export function mask(crc: number): number {
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0
 }

@@ -2,17 +2,13 @@ import { compareBytes } from '../../../base/bytes.js'
 import { compareHighs, isBelow, type KeySpan } from '../../../memtable/key-span.js'
 import type { Vfs } from '../../../vfs/vfs.js'
 import { appliedKey, KeySpace } from '../format.js'
+import type { EntryCheck } from './entry-check.js'
 import { EntryType } from './format.js'
 import { compareInternal, entryTypeOf, sequenceOf, withoutTrailer } from './internal-key.js'
 import type { LogEntry } from './log-salvage.js'
 import { type BlockCounts, type SalvageTable, sequencesOf, TableCursor } from './table-cursor.js'
 import type { LostPart } from './table-salvage.js'
 import { spanOfKey, userSpan } from './user-range.js'
-
-/** Proves stored values; what `StoredValues` of the store does. */
-export interface ValueProof {
-  proves(stored: Buffer, key: Uint8Array): boolean
-}
 
 /** As stored; the bytes are the caller's own. */
 export interface SalvagedEntry {
@@ -55,7 +51,7 @@ export class LevelEntries {
     vfs: Vfs,
     tables: readonly SalvageTable[],
     logs: readonly LogEntry[],
-    private readonly proof: ValueProof
+    private readonly proves: EntryCheck
   ) {
     this.#logs = logs
     this.#cursors = sequencesOf(tables).map(
@@ -119,7 +115,7 @@ export class LevelEntries {
   }
 
   #isProven(key: Buffer, value: Buffer): boolean {
-    if (this.proof.proves(value, key)) return true
+    if (this.proves(key, value)) return true
     const reason = 'the value of this key is damaged'
     this.losses.push({ ...spanOfKey(key), path: undefined, reason })
     return false
