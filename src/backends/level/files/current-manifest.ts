@@ -1,6 +1,6 @@
 import type { Finding } from '../../../backend/backend.js'
 import type { Vfs } from '../../../vfs/vfs.js'
-import { currentName, parseFileName } from './file-names.js'
+import { currentName, isManifest, numberOf } from './file-names.js'
 import { fileFinding } from './finding.js'
 import { hasFiles, withoutLostTables } from './manifest-files.js'
 import {
@@ -32,7 +32,7 @@ export async function readCurrent(vfs: Vfs, directory: string): Promise<string |
     const bytes = Buffer.alloc(longestCurrentBytes)
     const text = bytes.toString('latin1', 0, await readFully(file, bytes, 0))
     const name = text.endsWith('\n') ? text.slice(0, -1) : ''
-    return parseFileName(name)?.kind === 'manifest' ? name : undefined
+    return isManifest(name) ? name : undefined
   } finally {
     await file.close()
   }
@@ -52,8 +52,7 @@ export async function readCurrentManifest(
   const current = await readNamedManifest(vfs, directory, names, synced)
   const { name, reading, state } = current
   // Where nobody knows how much of a manifest was synced, nothing may be left out.
-  const isKnown = synced.some((file) => parseFileName(file.name)?.kind === 'manifest')
-  if (name === undefined || !isKnown) return current
+  if (name === undefined || newestManifest(synced) === undefined) return current
   if (state !== undefined && hasFiles(state, names, synced)) return current
   const newer = await readUnnamedManifest(vfs, directory, names, synced, name)
   if (newer !== undefined) return newer
@@ -73,9 +72,7 @@ async function readUnnamedManifest(
   current: string
 ): Promise<CurrentManifest | undefined> {
   const newer = names
-    .filter(
-      (name) => parseFileName(name)?.kind === 'manifest' && numberOf(name) > numberOf(current)
-    )
+    .filter((name) => isManifest(name) && numberOf(name) > numberOf(current))
     .sort((a, b) => numberOf(b) - numberOf(a))
   for (const name of newer) {
     const reading = await readManifest(vfs, `${directory}/${name}`)
@@ -109,12 +106,7 @@ export async function readNamedManifest(
     findings.push(fileFinding('damaged-current', currentPath, what))
     return { name, reading: undefined, state: undefined, findings }
   }
-  const known = synced
-    .filter((file) => parseFileName(file.name)?.kind === 'manifest')
-    .reduce<SyncedFile | undefined>(
-      (newest, file) => (newest && numberOf(newest.name) > numberOf(file.name) ? newest : file),
-      undefined
-    )
+  const known = newestManifest(synced)
   if (known !== undefined && numberOf(name) < numberOf(known.name)) {
     const what = `it names ${name} although ${known.name} was in use before`
     findings.push(fileFinding('stale-current', currentPath, what))
@@ -131,6 +123,12 @@ export async function readNamedManifest(
   if (flaw) findings.push(fileFinding('damaged-manifest', path, flaw.reason, flaw))
   else if (reading.tail?.isTorn === false) findings.push(tailFinding(path, reading.tail))
   return { name, reading, state: flaw ? undefined : reading.state, findings }
+}
+
+/** The manifest in use when the sync was made; undefined: nothing tells. */
+function newestManifest(synced: readonly SyncedFile[]): SyncedFile | undefined {
+  const manifests = synced.filter(({ name }) => isManifest(name))
+  return manifests.sort((a, b) => numberOf(a.name) - numberOf(b.name)).at(-1)
 }
 
 /**
@@ -155,10 +153,4 @@ function tailFinding(path: string, { offset, reason }: ManifestTail): Finding {
     `${path} at byte ${offset}: ${reason}; nothing that was synced is concerned, and opening the ` +
     'store for writing makes it good'
   return { severity: 'warning', kind: 'manifest-tail', message, path, offset }
-}
-
-/** Of a numbered file; 0 for others. */
-export function numberOf(name: string): number {
-  const file = parseFileName(name)
-  return file !== undefined && 'number' in file ? file.number : 0
 }

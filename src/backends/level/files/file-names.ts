@@ -20,6 +20,16 @@ export function parseFileName(name: string): LevelFile | undefined {
   return { kind: kinds[extension as keyof typeof kinds], number: Number(number) }
 }
 
+export function isManifest(name: string): boolean {
+  return parseFileName(name)?.kind === 'manifest'
+}
+
+/** Of a numbered file; 0 for others. */
+export function numberOf(name: string): number {
+  const file = parseFileName(name)
+  return file !== undefined && 'number' in file ? file.number : 0
+}
+
 export function manifestName(number: number): string {
   return `MANIFEST-${padded(number)}`
 }

@@ -1,8 +1,8 @@
 import type { Vfs } from '../../../vfs/vfs.js'
 import type { SyncedFile } from './synced-file.js'
-import { flawOf, numberOf, readCurrent } from './current-manifest.js'
+import { flawOf, readCurrent } from './current-manifest.js'
 import { hasFiles, withoutLostTables } from './manifest-files.js'
-import { parseFileName } from './file-names.js'
+import { isManifest, numberOf } from './file-names.js'
 import type { LiveTable } from './version-edit.js'
 import { type LevelState, type ManifestReading, readManifest } from './manifest-state.js'
 
@@ -36,15 +36,13 @@ export async function chooseManifest(
 ): Promise<ManifestChoice> {
   const current = await readCurrent(vfs, directory)
   const sizes = new Map(synced?.map(({ name, sizeBytes }) => [name, sizeBytes]))
-  const inUse = [...sizes.keys()].filter((name) => parseFileName(name)?.kind === 'manifest')
+  const inUse = [...sizes.keys()].filter(isManifest)
   const oldest = Math.max(0, ...inUse.map(numberOf))
   const deleted = new Set<number>()
   const known = new Map<number, LiveTable>()
   const flaws: string[] = []
   const sound: Candidate[] = []
-  const candidates = names
-    .filter((name) => parseFileName(name)?.kind === 'manifest')
-    .sort((a, b) => numberOf(b) - numberOf(a))
+  const candidates = names.filter(isManifest).sort((a, b) => numberOf(b) - numberOf(a))
   for (const name of candidates) {
     const reading = await readManifest(vfs, `${directory}/${name}`)
     if (reading === undefined) continue

@@ -1,9 +1,10 @@
 import { successor } from '../../../memtable/key-span.js'
 import type { Vfs, VfsFile } from '../../../vfs/vfs.js'
 import { BlockEntries } from './block-entries.js'
+import { keyTrailerBytes } from './format.js'
 import { openIfThere } from './read-fully.js'
 import { type LostPart, readTableParts, type TablePart } from './table-salvage.js'
-import { withoutTrailer } from './internal-key.js'
+import { compareInternal, withoutTrailer } from './internal-key.js'
 
 /** A table to save, and where its contents are. */
 export interface SalvageTable {
@@ -125,7 +126,7 @@ export function sequencesOf(tables: readonly SalvageTable[]): SalvageTable[][] {
 }
 
 function bySmallest(a: SalvageTable, b: SalvageTable): number {
-  return Buffer.compare(a.smallest ?? noBytes, b.smallest ?? noBytes)
+  return compareInternal(a.smallest ?? firstKey, b.smallest ?? firstKey)
 }
 
 /** No key of the user is in both. */
@@ -134,4 +135,5 @@ function liesBehind(table: SalvageTable, before: SalvageTable): boolean {
   return Buffer.compare(withoutTrailer(before.largest), withoutTrailer(table.smallest)) < 0
 }
 
-const noBytes = Buffer.alloc(8)
+/** The empty key, and what stands behind every key. */
+const firstKey = Buffer.alloc(keyTrailerBytes)
