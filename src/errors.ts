@@ -145,6 +145,11 @@ export class KintsugiError extends Error {
   }
 }
 
+/** True where a file or directory is not there. */
+export function isFileMissing(error: unknown): error is KintsugiError {
+  return error instanceof KintsugiError && error.code === 'KINTSUGI_FILE_MISSING'
+}
+
 /** True for damage of any kind: bytes that are not what was written. */
 export function isCorruption(error: unknown): error is KintsugiError {
   return (

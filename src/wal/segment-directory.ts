@@ -1,5 +1,5 @@
 import type { Checksum } from '../codec/checksum.js'
-import { KintsugiError } from '../errors.js'
+import { isFileMissing } from '../errors.js'
 import type { Vfs, VfsFile } from '../vfs/vfs.js'
 import { segmentHeaderBytes, SegmentLink, segmentNumberOf } from './format.js'
 import { decodeSegmentHeader, type SealedHeader } from './segment-header.js'
@@ -102,7 +102,7 @@ async function openIfThere(vfs: Vfs, path: string): Promise<VfsFile | undefined>
   try {
     return await vfs.open(path, 'read')
   } catch (error) {
-    if (error instanceof KintsugiError && error.code === 'KINTSUGI_FILE_MISSING') return undefined
+    if (isFileMissing(error)) return undefined
     throw error
   }
 }

@@ -1,6 +1,6 @@
 import type { Finding } from '../../backend/backend.js'
 import type { Checksum } from '../../codec/checksum.js'
-import { KintsugiError } from '../../errors.js'
+import { isCorruption, KintsugiError } from '../../errors.js'
 import type { Vfs, VfsFile } from '../../vfs/vfs.js'
 import { stateName, stateSlotBytes } from './format.js'
 import { decodeState, encodeState, type LevelState, type StateSlot } from './state.js'
@@ -120,7 +120,7 @@ export class StateFile {
         slotFinding(this.#file.path, this.#slot, 'it is older than it should be')
       ]
     } catch (error) {
-      if (!(error instanceof KintsugiError) || error.code !== 'KINTSUGI_CORRUPTION') throw error
+      if (!isCorruption(error)) throw error
       return [{ severity: 'error', kind: 'state', message: error.message, path: this.#file.path }]
     }
   }

@@ -1,13 +1,10 @@
-import { KintsugiError } from '../../errors.js'
 import type { Vfs } from '../../vfs/vfs.js'
+import { parseFileName } from './files/file-names.js'
+import { openIfThere } from './files/read-fully.js'
 import type { SyncedFile } from './files/synced-file.js'
 
-/** Closing a descriptor of its lock file would end LevelDB's lock; the others say nothing of data. */
-const skipped = new Set(['LOCK', 'LOG', 'LOG.old'])
-const tablePattern = /\.(ldb|sst)$/
 /** More of them than LevelDB ever keeps: what is said of them has to fit into a slot. */
 const maxGrowing = 32
-const growingPattern = /(\.log$|^MANIFEST-)/
 
 /**
  * Makes the files of a LevelDB directory durable as they are: LevelDB's own synced write leaves out
@@ -29,14 +26,15 @@ export class LevelFiles {
     const tables = new Set<string>()
     const growing: SyncedFile[] = []
     for (const name of names) {
-      if (skipped.has(name)) continue
-      const isTable = tablePattern.test(name)
-      if (isTable) tables.add(name)
-      if (isTable && this.#syncedTables.has(name)) continue
+      const kind = parseFileName(name)?.kind
+      // What holds no data; closing a descriptor of the lock file would end LevelDB's lock.
+      if (kind === undefined || kind === 'lock' || kind === 'info') continue
+      if (kind === 'table') tables.add(name)
+      if (kind === 'table' && this.#syncedTables.has(name)) continue
       const sizeBytes = await this.#syncFile(name)
       // LevelDB removes what it no longer needs, at any time.
       if (sizeBytes === undefined) continue
-      if (growingPattern.test(name)) growing.push({ name, sizeBytes })
+      if (kind === 'log' || kind === 'manifest') growing.push({ name, sizeBytes })
     }
     await this.#vfs.syncDirectory(this.#directory)
     this.#syncedTables = tables
@@ -45,13 +43,8 @@ export class LevelFiles {
 
   /** The size that is durable; undefined where the file is gone. */
   async #syncFile(name: string): Promise<number | undefined> {
-    let file
-    try {
-      file = await this.#vfs.open(`${this.#directory}/${name}`, 'read')
-    } catch (error) {
-      if (error instanceof KintsugiError && error.code === 'KINTSUGI_FILE_MISSING') return undefined
-      throw error
-    }
+    const file = await openIfThere(this.#vfs, `${this.#directory}/${name}`)
+    if (file === undefined) return undefined
     try {
       const sizeBytes = file.sizeSync()
       await file.datasync()

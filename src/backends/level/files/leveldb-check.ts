@@ -1,5 +1,4 @@
 import type { Finding, Progress, VerifyLevel } from '../../../backend/backend.js'
-import { KintsugiError } from '../../../errors.js'
 import type { Vfs } from '../../../vfs/vfs.js'
 import type { SyncedFile } from './synced-file.js'
 import { readCurrent, readCurrentManifest, readNamedManifest } from './current-manifest.js'
@@ -7,7 +6,7 @@ import type { EntryCheck } from './entry-check.js'
 import { parseFileName, tableNames } from './file-names.js'
 import { fileFinding } from './finding.js'
 import { isLiveLog, type LevelState, readManifest } from './manifest-state.js'
-import { openIfThere } from './read-fully.js'
+import { namesIfThere, openIfThere } from './read-fully.js'
 import { checkLog } from './log-check.js'
 import { checkTable, type TableCheckContext } from './table-check.js'
 import { userSpanOfTable } from './user-range.js'
@@ -67,7 +66,7 @@ class LevelDbCheck {
   }
 
   async run(): Promise<Finding[]> {
-    const names = await this.#names()
+    const names = await namesIfThere(this.vfs, this.directory)
     if (names === undefined) {
       return [fileFinding('missing-file', this.directory, 'the directory of LevelDB is missing')]
     }
@@ -84,15 +83,6 @@ class LevelDbCheck {
     }
     this.progress.report(this.#totalBytes, this.#totalBytes, 'bytes')
     return [...findings, ...(await this.#stillConcerned(suspects))]
-  }
-
-  async #names(): Promise<string[] | undefined> {
-    try {
-      return await this.vfs.readdir(this.directory)
-    } catch (error) {
-      if (error instanceof KintsugiError && error.code === 'KINTSUGI_FILE_MISSING') return undefined
-      throw error
-    }
   }
 
   /** Synced logs that the state still needs. */

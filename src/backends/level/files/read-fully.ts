@@ -1,4 +1,4 @@
-import { KintsugiError } from '../../../errors.js'
+import { isFileMissing } from '../../../errors.js'
 import type { Vfs, VfsFile } from '../../../vfs/vfs.js'
 
 /** Fills the target as far as the file goes; returns how many bytes there were. */
@@ -24,7 +24,17 @@ export async function openIfThere(vfs: Vfs, path: string): Promise<VfsFile | und
     return await vfs.open(path, 'read')
   } catch (error) {
     // Removed just now, by LevelDB itself.
-    if (error instanceof KintsugiError && error.code === 'KINTSUGI_FILE_MISSING') return undefined
+    if (isFileMissing(error)) return undefined
+    throw error
+  }
+}
+
+/** The names in a directory; undefined where there is none. */
+export async function namesIfThere(vfs: Vfs, directory: string): Promise<string[] | undefined> {
+  try {
+    return await vfs.readdir(directory)
+  } catch (error) {
+    if (isFileMissing(error)) return undefined
     throw error
   }
 }

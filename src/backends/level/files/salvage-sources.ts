@@ -1,8 +1,8 @@
-import { KintsugiError } from '../../../errors.js'
 import type { Vfs } from '../../../vfs/vfs.js'
 import type { SyncedFile } from './synced-file.js'
 import { type LogSalvage, salvageLogs } from './log-salvage.js'
 import { chooseManifest } from './manifest-choice.js'
+import { namesIfThere } from './read-fully.js'
 import type { SalvageTable } from './table-cursor.js'
 import { findTable, probeTables } from './table-lookup.js'
 
@@ -23,7 +23,7 @@ export async function findSources(
   directory: string,
   synced: readonly SyncedFile[] | undefined
 ): Promise<SalvageSources | undefined> {
-  const names = await namesIn(vfs, directory)
+  const names = await namesIfThere(vfs, directory)
   if (names === undefined) return undefined
   const { state, reason, deleted, known } = await chooseManifest(vfs, directory, names, synced)
   const logs = await salvageLogs(vfs, directory, names, state, synced)
@@ -48,13 +48,4 @@ export async function findSources(
     })
   ]
   return { tables, logs, unknown: reason }
-}
-
-async function namesIn(vfs: Vfs, directory: string): Promise<string[] | undefined> {
-  try {
-    return await vfs.readdir(directory)
-  } catch (error) {
-    if (error instanceof KintsugiError && error.code === 'KINTSUGI_FILE_MISSING') return undefined
-    throw error
-  }
 }

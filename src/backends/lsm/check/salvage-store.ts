@@ -1,5 +1,5 @@
 import type { BackendContext, Progress, SalvageReport } from '../../../backend/backend.js'
-import { isCorruption, KintsugiError } from '../../../errors.js'
+import { isCorruption, isFileMissing } from '../../../errors.js'
 import { Manifest } from '../manifest/manifest.js'
 import type { Version } from '../manifest/version.js'
 import { parseTableName, tableName, type TableMeta } from '../table-meta.js'
@@ -296,8 +296,5 @@ function afterLast(numbers: readonly number[]): number {
 }
 
 function isDamage(error: unknown): boolean {
-  return (
-    isCorruption(error) ||
-    (error instanceof KintsugiError && error.code === 'KINTSUGI_FILE_MISSING')
-  )
+  return isCorruption(error) || isFileMissing(error)
 }

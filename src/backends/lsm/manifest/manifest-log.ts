@@ -1,6 +1,6 @@
 import { assert } from '../../../base/assert.js'
 import type { BackendContext } from '../../../backend/backend.js'
-import { isCorruption, KintsugiError } from '../../../errors.js'
+import { isCorruption, isFileMissing, KintsugiError } from '../../../errors.js'
 import { frameBytes, minSegmentBytes } from '../../../wal/format.js'
 import type { Log } from '../../../wal/log.js'
 import {
@@ -80,8 +80,7 @@ export async function naming<T>(directory: string, work: () => Promise<T>): Prom
   try {
     return await work()
   } catch (error) {
-    const isMissing = error instanceof KintsugiError && error.code === 'KINTSUGI_FILE_MISSING'
-    if (!isCorruption(error) && !isMissing) throw error
+    if (!isCorruption(error) && !isFileMissing(error)) throw error
     throw new KintsugiError(
       'KINTSUGI_CORRUPTION',
       `the manifest in ${directory} cannot be read: ${error.message.replace(/\. Nothing was.*/s, '')}; ` +
