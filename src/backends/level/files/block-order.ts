@@ -1,43 +1,52 @@
-import { isCorruption } from '../../../errors.js'
 import { BlockEntries } from './block-entries.js'
+import { malformed } from './byte-reader.js'
 import { EntryType, keyTrailerBytes } from './format.js'
 import { compareInternal, entryTypeOf } from './internal-key.js'
 
-/** Between which keys those of a block have to be. */
+/** Where the keys of a block have to be; undefined: no bound. All with their trailers. */
 export interface BlockBounds {
-  /** Not included; undefined: none. */
+  /** Before the first key. */
   readonly after: Buffer | undefined
-  /** The first key exactly; undefined: any. */
-  readonly from: Buffer | undefined
-  /** Included; undefined: none. */
+  /** The first key itself. */
+  readonly first: Buffer | undefined
+  /** The last key or behind it. */
   readonly to: Buffer | undefined
+  /** The last key itself. */
+  readonly last?: Buffer | undefined
 }
 
-/** Why the contents are no data block at this place; undefined where they are one. */
-export function flawOfBlock(
+/**
+ * Checks that contents are those of the data block at this place: entries of known types, in order,
+ * within the bounds. Returns the last key; throws CORRUPTION. `visit` gets each entry as it passes by,
+ * before it is known what follows.
+ */
+export function checkBlock(
   contents: Buffer,
-  { after, from, to }: BlockBounds
-): string | undefined {
-  try {
-    const entries = new BlockEntries(contents)
-    let before = after
-    while (entries.next()) {
-      const { key } = entries
-      if (key.length < keyTrailerBytes) return 'it has too short a key'
-      const type = entryTypeOf(key)
-      if (type !== EntryType.value && type !== EntryType.deletion) {
-        return `it has an entry of the unknown type ${type}`
-      }
-      if (before !== undefined && compareInternal(before, key) >= 0) return 'keys are out of order'
-      if (before === after && from && compareInternal(from, key) !== 0) return misplaced
-      before = Buffer.from(key)
+  { after, first, to, last }: BlockBounds,
+  visit?: (entry: BlockEntries) => void
+): Buffer {
+  const entries = new BlockEntries(contents)
+  let isFirst = true
+  let before = after
+  while (entries.next()) {
+    const { key } = entries
+    if (key.length < keyTrailerBytes) throw malformed('a block has too short a key')
+    const type = entryTypeOf(key)
+    if (type !== EntryType.value && type !== EntryType.deletion) {
+      throw malformed(`a block has an entry of the unknown type ${type}`)
     }
-    if (before === after) return 'it has no entries'
-    return to && compareInternal(before!, to) > 0 ? misplaced : undefined
-  } catch (error) {
-    if (!isCorruption(error)) throw error
-    return error.message
+    if (before && compareInternal(before, key) >= 0) throw malformed('keys are out of order')
+    if (isFirst && first && compareInternal(first, key) !== 0) {
+      throw malformed('its first key is not the one that the manifest says')
+    }
+    visit?.(entries)
+    before = Buffer.from(key)
+    isFirst = false
   }
+  if (isFirst || before === undefined) throw malformed('a block has no entries')
+  if (to && compareInternal(before, to) > 0) throw malformed('a block has keys behind its bound')
+  if (last && compareInternal(before, last) !== 0) {
+    throw malformed('its last key is not the one that the manifest says')
+  }
+  return before
 }
-
-const misplaced = 'its keys belong elsewhere'

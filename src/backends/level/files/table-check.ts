@@ -3,12 +3,13 @@ import { isCorruption } from '../../../errors.js'
 import type { VfsFile } from '../../../vfs/vfs.js'
 import { KeySpace } from '../format.js'
 import { BlockEntries } from './block-entries.js'
+import { checkBlock } from './block-order.js'
 import { isBlockWhole, unpackBlock } from './block.js'
 import { ByteReader, malformed } from './byte-reader.js'
 import type { EntryCheck } from './entry-check.js'
 import { fileFinding } from './finding.js'
-import { EntryType, keyTrailerBytes } from './format.js'
-import { compareInternal, entryTypeOf, withoutTrailer } from './internal-key.js'
+import { EntryType } from './format.js'
+import { entryTypeOf, withoutTrailer } from './internal-key.js'
 import { readBlock, TableBlocks } from './table-blocks.js'
 import { readHandle, readTableFooter } from './table-footer.js'
 import { spanOfKey, userSpan, userSpanOfTable } from './user-range.js'
@@ -99,42 +100,33 @@ class TableCheck {
     const isOuter = i === 0 || i === last
     if (!isOuter && this.context.level !== 'comprehensive') return
     try {
-      this.#walk(blocks, i, last, unpackBlock(block))
+      this.#checkContents(blocks, i, last, unpackBlock(block))
     } catch (error) {
       if (!isCorruption(error)) throw error
       this.#report(blocks, i, 'damaged-block', `${error.message} (block at byte ${offset})`)
     }
   }
 
-  #walk(blocks: TableBlocks, i: number, last: number, contents: Buffer): void {
+  #checkContents(blocks: TableBlocks, i: number, last: number, contents: Buffer): void {
     const { smallest, largest } = this.table
     const { level, checkEntry } = this.context
-    const entries = new BlockEntries(contents)
-    let before = i === 0 ? undefined : blocks.places[i - 1].indexKey
-    let key: Buffer | undefined
-    while (entries.next()) {
-      key = entries.key
-      if (key.length < keyTrailerBytes) throw malformed('a block has too short a key')
-      if (i === 0 && before === undefined && compareInternal(key, smallest) !== 0) {
-        throw malformed('its first key is not the one that the manifest says')
-      }
-      if (before && compareInternal(before, key) >= 0) throw malformed('keys are out of order')
-      if (level === 'comprehensive' && checkEntry) this.#checkEntry(blocks, i, entries, checkEntry)
-      before = Buffer.from(key)
+    const bounds = {
+      after: i === 0 ? undefined : blocks.places[i - 1].indexKey,
+      first: i === 0 ? smallest : undefined,
+      to: blocks.places[i].indexKey,
+      last: i === last ? largest : undefined
     }
-    if (key === undefined || before === undefined) throw malformed('a block has no entries')
-    if (compareInternal(before, blocks.places[i].indexKey) > 0) {
-      throw malformed('a block has keys behind its bound in the index')
-    }
-    if (i === last && compareInternal(before, largest) !== 0) {
-      throw malformed('its last key is not the one that the manifest says')
-    }
+    const isThorough = level === 'comprehensive' && checkEntry !== undefined
+    const visit = isThorough
+      ? (entry: BlockEntries) => this.#checkEntry(blocks, i, entry, checkEntry)
+      : undefined
+    checkBlock(contents, bounds, visit)
   }
 
-  #checkEntry(blocks: TableBlocks, i: number, entries: BlockEntries, check: EntryCheck): void {
-    const key = withoutTrailer(entries.key)
-    if (key[0] !== KeySpace.user || entryTypeOf(entries.key) !== EntryType.value) return
-    if (check(key, entries.value)) return
+  #checkEntry(blocks: TableBlocks, i: number, entry: BlockEntries, check: EntryCheck): void {
+    const key = withoutTrailer(entry.key)
+    if (key[0] !== KeySpace.user || entryTypeOf(entry.key) !== EntryType.value) return
+    if (check(key, entry.value)) return
     this.#findings.push(
       fileFinding('damaged-value', this.file.path, 'a value does not match its checksum', {
         offset: blocks.places[i].offset,

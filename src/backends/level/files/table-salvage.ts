@@ -3,8 +3,7 @@ import { turn } from '../../../base/turn.js'
 import { isCorruption } from '../../../errors.js'
 import { successor } from '../../../memtable/key-span.js'
 import type { VfsFile } from '../../../vfs/vfs.js'
-import { BlockEntries } from './block-entries.js'
-import { flawOfBlock } from './block-order.js'
+import { type BlockBounds, checkBlock } from './block-order.js'
 import { findBlockEnd } from './block-scan.js'
 import { isBlockWhole, unpackBlock } from './block.js'
 import { compareInternal, withoutTrailer } from './internal-key.js'
@@ -62,14 +61,12 @@ async function* indexedParts(
   let lastKey: Buffer | undefined
   for (const [i, { indexKey, offset }] of places.entries()) {
     if (!blocks.holds(i)) await blocks.load(i)
-    const { contents, flaw } = openBlock(blocks.raw(i))
     const after = i === 0 ? undefined : places[i - 1].indexKey
     const to = i === places.length - 1 && largest ? lower(indexKey, largest) : indexKey
-    const reason =
-      flaw ?? flawOfBlock(contents!, { after, from: i === 0 ? smallest : undefined, to })
-    if (reason === undefined) {
-      lastKey = lastKeyOf(contents!)
-      yield { contents: contents! }
+    const block = openBlock(blocks.raw(i), { after, first: i === 0 ? smallest : undefined, to })
+    if (block.flaw === undefined) {
+      lastKey = block.lastKey
+      yield { contents: block.contents }
       continue
     }
     const { low, high } = blocks.boundsOf(i)
@@ -78,7 +75,7 @@ async function* indexedParts(
     const end = largest ? lowerBytes(high, successor(withoutTrailer(largest))) : high
     lastKey = undefined
     // Older versions of the key before may be all that it had.
-    yield { lost: { low: Buffer.from(from), high: end, offset, reason } }
+    yield { lost: { low: Buffer.from(from), high: end, offset, reason: block.flaw } }
   }
 }
 
@@ -97,12 +94,12 @@ async function* scannedParts(
   while (!isComplete()) {
     const end = findBlockEnd(window, offset)
     if (end < 0) break
-    const { contents } = openBlock(window.subarray(offset, end))
-    const from = lastKey === undefined ? smallest : undefined
-    const place = { after: lastKey, from, to: largest }
-    if (contents === undefined || flawOfBlock(contents, place) !== undefined) break
-    lastKey = lastKeyOf(contents)
-    yield { contents }
+    const first = lastKey === undefined ? smallest : undefined
+    const place = { after: lastKey, first, to: largest }
+    const block = openBlock(window.subarray(offset, end), place)
+    if (block.flaw !== undefined) break
+    lastKey = block.lastKey
+    yield { contents: block.contents }
     offset = end
     await turn()
   }
@@ -114,21 +111,21 @@ async function* scannedParts(
   yield { lost: { low, high, offset, reason } }
 }
 
-function openBlock(block: Buffer | undefined): { contents?: Buffer; flaw?: string } {
+type OpenedBlock =
+  | { readonly contents: Buffer; readonly lastKey: Buffer; readonly flaw?: undefined }
+  | { readonly flaw: string }
+
+/** Unpacks a block that is whole and has the keys it should; says otherwise why not. */
+function openBlock(block: Buffer | undefined, bounds: BlockBounds): OpenedBlock {
   if (block === undefined) return { flaw: 'the file ends before' }
   if (!isBlockWhole(block)) return { flaw: 'the checksum of a block does not match' }
   try {
-    return { contents: unpackBlock(block) }
+    const contents = unpackBlock(block)
+    return { contents, lastKey: checkBlock(contents, bounds) }
   } catch (error) {
     if (!isCorruption(error)) throw error
     return { flaw: error.message }
   }
-}
-
-function lastKeyOf(contents: Buffer): Buffer {
-  const entries = new BlockEntries(contents)
-  while (entries.next());
-  return Buffer.from(entries.key)
 }
 
 function lower(a: Buffer, b: Buffer): Buffer {
