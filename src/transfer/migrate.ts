@@ -1,12 +1,12 @@
-import type { Progress } from '../backend/backend.js'
 import { Checksum } from '../codec/checksum.js'
 import { KintsugiError } from '../errors.js'
 import { checkOptionNames, optionNames, type StoreOptions } from '../options.js'
 import { requestOf, type OpenOptions } from '../open.js'
 import type { OpenRequest } from '../store/open-store.js'
 import { interruptible, progressOf, type WorkOptions } from '../store/work.js'
+import type { DestinationKind, SourceState } from './copy-marker.js'
+import type { EntrySource } from './ends.js'
 import { defaultBounds, type BatchBounds } from './entry.js'
-import type { EntrySink, EntrySource } from './ends.js'
 import { LevelDbSink, LevelDbSource } from './level-db-ends.js'
 import { StoreSink, StoreSource } from './store-ends.js'
 import { transfer, type TransferReport } from './transfer.js'
@@ -64,19 +64,7 @@ export async function migrate(
   destination: string,
   options: MigrateOptions = {}
 ): Promise<TransferReport> {
-  return migrateInBatches(source, destination, options, defaultBounds)
-}
-
-/** The same with batches of a given size, for tests. */
-export async function migrateInBatches(
-  source: string,
-  destination: string,
-  options: MigrateOptions,
-  bounds: BatchBounds
-): Promise<TransferReport> {
-  const copy = planOf(source, destination, options, migrateNames)
-  const { from, to } = copy
-  return run(copy, () => openStoreSource(from, bounds), new StoreSink(to, bounds))
+  return copyBetween({ from: 'store', to: 'store' }, source, destination, options)
 }
 
 /**
@@ -89,20 +77,7 @@ export async function importLevelDb(
   destination: string,
   options: MigrateOptions = {}
 ): Promise<TransferReport> {
-  return importInBatches(source, destination, options, defaultBounds)
-}
-
-/** The same with batches of a given size, for tests. */
-export async function importInBatches(
-  source: string,
-  destination: string,
-  options: MigrateOptions,
-  bounds: BatchBounds
-): Promise<TransferReport> {
-  const copy = planOf(source, destination, options, migrateNames)
-  const { from, to, progress } = copy
-  const openSource = () => LevelDbSource.open({ ...from, bounds, progress })
-  return run(copy, openSource, new StoreSink(to, bounds))
+  return copyBetween({ from: 'leveldb', to: 'store' }, source, destination, options)
 }
 
 /**
@@ -115,56 +90,38 @@ export async function exportLevelDb(
   destination: string,
   options: ExportLevelDbOptions = {}
 ): Promise<TransferReport> {
-  return exportInBatches(source, destination, options, defaultBounds)
+  return copyBetween({ from: 'store', to: 'leveldb' }, source, destination, options)
 }
 
-/** The same with batches of a given size, for tests. */
-export async function exportInBatches(
-  source: string,
-  destination: string,
-  options: ExportLevelDbOptions,
-  bounds: BatchBounds
-): Promise<TransferReport> {
-  const copy = planOf(source, destination, options, exportNames)
-  const { from, to, progress } = copy
-  const sink = new LevelDbSink({ ...to, bounds, progress })
-  return run(copy, () => openStoreSource(from, bounds), sink)
+/** What is copied into what. */
+interface CopyKind {
+  readonly from: SourceState['kind']
+  readonly to: DestinationKind
 }
 
-/** What every copy needs, whatever its ends are. */
-interface CopyPlan {
-  readonly from: OpenRequest
-  readonly to: OpenRequest
-  readonly progress: Progress
-  readonly signal: AbortSignal | undefined
-}
-
-function planOf(
+/** Every copy there is; with `bounds` of their own, tests find more places to interrupt it. */
+export async function copyBetween(
+  kind: CopyKind,
   source: string,
   destination: string,
   options: MigrateOptions,
-  names: readonly string[]
-): CopyPlan {
-  checkOptionNames(options, names)
+  bounds: BatchBounds = defaultBounds
+): Promise<TransferReport> {
+  checkOptionNames(options, kind.to === 'leveldb' ? exportNames : migrateNames)
   const { signal, onProgress } = options
   const from = readingRequest(source, options)
   const to = creatingRequest(destination, options)
   checkApart(from, to)
-  return { from, to, progress: progressOf({ signal, onProgress }), signal }
-}
-
-function run(
-  { to, progress, signal }: CopyPlan,
-  openSource: () => Promise<EntrySource>,
-  sink: EntrySink
-): Promise<TransferReport> {
+  const progress = progressOf({ signal, onProgress })
+  const openSource = async (): Promise<EntrySource> =>
+    kind.from === 'leveldb'
+      ? LevelDbSource.open({ ...from, bounds, progress })
+      : StoreSource.open(from, await Checksum.create(), bounds)
+  const sink =
+    kind.to === 'leveldb' ? new LevelDbSink({ ...to, bounds, progress }) : new StoreSink(to, bounds)
   const { vfs, clock, random } = to
   const plan = { vfs, clock, random, openSource, sink, progress }
   return interruptible(transfer(plan), signal)
-}
-
-async function openStoreSource(from: OpenRequest, bounds: BatchBounds): Promise<StoreSource> {
-  return StoreSource.open(from, await Checksum.create(), bounds)
 }
 
 /** How to open a source: nothing of it is changed. */

@@ -8,7 +8,7 @@ import { readCurrentManifest } from '../../dist/backends/level/files/current-man
 import { parseFileName } from '../../dist/backends/level/files/file-names.js'
 import { backendNames } from '../../dist/backends/registry.js'
 import { exportLevelDb, importLevelDb, migrate, open } from '../../dist/index.js'
-import { exportInBatches, importInBatches } from '../../dist/transfer/migrate.js'
+import { copyBetween } from '../../dist/transfer/migrate.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import { NodeVfs } from '../../dist/vfs/node-vfs.js'
 import { failure, failureCode, useStores } from '../helpers/store.js'
@@ -82,6 +82,9 @@ function shadows(): Set<string> {
 }
 
 /** Options that end a copy after so many entries. */
+const imported = { from: 'leveldb', to: 'store' } as const
+const exported = { from: 'store', to: 'leveldb' } as const
+
 function endingAfter(entries: number) {
   const controller = new AbortController()
   const onProgress = (done: number): void => {
@@ -91,7 +94,7 @@ function endingAfter(entries: number) {
 }
 
 async function interruptedExport(path = store): Promise<void> {
-  const call = () => exportInBatches(path, plain, endingAfter(150), bounds)
+  const call = () => copyBetween(exported, path, plain, endingAfter(150), bounds)
   expect(await failureCode(call)).toBe('KINTSUGI_ABORTED')
 }
 
@@ -141,7 +144,7 @@ describe('an import from LevelDB', () => {
     await makeLevelDb(plain)
     const before = shadows()
     await importLevelDb(plain, store)
-    const call = () => importInBatches(plain, join(directory, 'b'), endingAfter(50), bounds)
+    const call = () => copyBetween(imported, plain, join(directory, 'b'), endingAfter(50), bounds)
     expect(await failureCode(call)).toBe('KINTSUGI_ABORTED')
     const own = [...shadows()].filter((name) => !before.has(name))
     expect(own.filter((name) => linksTo(name, plain))).toEqual([])
@@ -163,7 +166,7 @@ describe('an import from LevelDB', () => {
 
   it('goes on where it was interrupted', async () => {
     await makeLevelDb(plain)
-    const call = () => importInBatches(plain, store, endingAfter(150), bounds)
+    const call = () => copyBetween(imported, plain, store, endingAfter(150), bounds)
     expect(await failureCode(call)).toBe('KINTSUGI_ABORTED')
     expect(await failureCode(() => open(store))).toBe('KINTSUGI_UNFINISHED_COPY')
     const report = await importLevelDb(plain, store)
@@ -183,7 +186,7 @@ describe('an import from LevelDB', () => {
 
   it('begins anew when the database was written to meanwhile', async () => {
     await makeLevelDb(plain)
-    const call = () => importInBatches(plain, store, endingAfter(150), bounds)
+    const call = () => copyBetween(imported, plain, store, endingAfter(150), bounds)
     expect(await failureCode(call)).toBe('KINTSUGI_ABORTED')
     await withLevelDb(plain, (db) => db.put(Buffer.from('key00000002'), Buffer.from('new')))
     expect(await importLevelDb(plain, store)).toMatchObject({ resumed: false })
@@ -214,7 +217,7 @@ describe('an import from LevelDB', () => {
   it('fails once, and not as a rejection that nobody handles, in the middle of many batches', async () => {
     const fine = someEntries(400, 8).filter(([key]) => key.length > 0)
     await makeLevelDb(plain, [[Buffer.alloc(65_536, 0), Buffer.from('v')], ...fine])
-    const call = () => importInBatches(plain, store, {}, { bytes: 100, entries: 1 })
+    const call = () => copyBetween(imported, plain, store, {}, { bytes: 100, entries: 1 })
     expect(await failureCode(call)).toBe('KINTSUGI_KEY_TOO_LARGE')
   })
 

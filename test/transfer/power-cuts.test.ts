@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { open } from '../../dist/index.js'
-import { migrateInBatches } from '../../dist/transfer/migrate.js'
+import { copyBetween } from '../../dist/transfer/migrate.js'
 import { MemVfs } from '../../dist/vfs/mem-vfs.js'
 import { exploreCrashes, type ExplorerOptions } from '../helpers/crash-explorer.js'
 import { failureCode } from '../helpers/store.js'
@@ -11,6 +11,7 @@ import {
   inMemory,
   linesOf,
   makeStore,
+  migrated,
   smallBounds,
   someEntries,
   source
@@ -142,7 +143,7 @@ async function interruptedWorld(): Promise<MemVfs> {
   const given = { ...inMemory(vfs, 9), backend: 'lsm', signal: controller.signal } as const
   const onProgress = (done: number): void => (done >= 30 ? controller.abort() : undefined)
   await expect(
-    migrateInBatches('/other', destination, { ...given, onProgress }, smallBounds)
+    copyBetween(migrated, '/other', destination, { ...given, onProgress }, smallBounds)
   ).rejects.toMatchObject({ code: 'KINTSUGI_ABORTED' })
   return vfs
 }

@@ -2,7 +2,7 @@ import { expect } from 'vitest'
 import { backendNames } from '../../dist/backends/registry.js'
 import { SeededRandom } from '../../dist/base/random.js'
 import { open, type MigrateOptions, type OpenOptions } from '../../dist/index.js'
-import { migrateInBatches } from '../../dist/transfer/migrate.js'
+import { copyBetween } from '../../dist/transfer/migrate.js'
 import type { TransferReport } from '../../dist/transfer/transfer.js'
 import type { Vfs } from '../../dist/vfs/vfs.js'
 import { tinyOptions, type BackendName } from '../helpers/backends.js'
@@ -66,6 +66,9 @@ export function linesOf(entries: Entries): string[] {
   return entries.map(([key, value]) => `${key.toString('hex')}=${value.toString('hex')}`)
 }
 
+/** What a migration copies into what. */
+export const migrated = { from: 'store', to: 'store' } as const
+
 /** Copies in memory in small batches. */
 export function copy(
   vfs: Vfs,
@@ -73,5 +76,5 @@ export function copy(
   options: MigrateOptions = {}
 ): Promise<TransferReport> {
   const given = { ...inMemory(vfs), backend, ...options }
-  return migrateInBatches(source, destination, given, smallBounds)
+  return copyBetween(migrated, source, destination, given, smallBounds)
 }
