@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { SeededRandom } from '../../../dist/base/random.js'
 import { open, repair, type RepairReport } from '../../../dist/index.js'
 import { tinyOptions } from '../../helpers/backends.js'
@@ -72,7 +73,7 @@ export function makeSpecimen(shape: SpecimenShape): Promise<Specimen> {
       if (i % 40 === 39) await store.persist()
     }
     if (shape.closed) await store.close()
-    const files = readFiles(directory)
+    const files = shape.closed ? readFiles(directory) : filesAtRest(directory)
     // A killed process leaves it behind where there is no addon; the error says to delete it.
     files.delete('LOCK.owner')
     if (!shape.closed) await store.close()
@@ -92,6 +93,19 @@ export function readFiles(directory: string): Files {
     files.set(path.slice(directory.length + 1), fs.readFileSync(path))
   }
   return files
+}
+
+/** The files of an open store, read again while LevelDB is changing some of them. */
+function filesAtRest(directory: string): Files {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    try {
+      const files = readFiles(directory)
+      if (isDeepStrictEqual(files, readFiles(directory))) return files
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+  }
+  throw new Error(`the files in ${directory} do not come to rest`)
 }
 
 export function writeFiles(directory: string, files: ReadonlyMap<string, Buffer>): void {
