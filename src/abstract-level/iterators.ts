@@ -127,6 +127,9 @@ export class HalfEntries implements Source<Entry> {
   }
 }
 
+// Level has a base class for each kind of iterator, each with type parameters of its own, so there
+// are three here as well; what they do is the feed's.
+
 /** Iterates over entries. */
 export class EntryIterator<TDatabase, K, V> extends AbstractIterator<TDatabase, K, V> {
   readonly #feed: Feed<Entry>
