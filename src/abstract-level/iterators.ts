@@ -12,7 +12,7 @@ const aheadBytes = 64 * 1024
 const atOnceBytes = 1024 * 1024
 
 /** Where items come from. */
-export type Source<T> = Pick<StoreIterator<T>, 'nextv' | 'seek' | 'close'>
+export type Source<T> = Pick<StoreIterator<T>, 'nextv' | 'covers' | 'seek' | 'close'>
 
 /** What of an iterator's options is about reading ahead. */
 export interface FeedOptions extends AdditionalIteratorOptions {
@@ -30,6 +30,8 @@ class Feed<T> {
   #items: T[] = []
   #position = 0
   #ahead = firstAhead
+  /** A key outside of the range was sought: nothing comes before the next seek. */
+  #isOutside = false
 
   constructor(source: Source<T>, options: FeedOptions) {
     this.#source = source
@@ -49,7 +51,7 @@ class Feed<T> {
 
   async #refill(left: number): Promise<T | undefined> {
     this.#items = await this.#read(Math.min(left, this.#ahead), this.#maxBytes ?? aheadBytes)
-    this.#position = 1
+    this.#position = Math.min(1, this.#items.length)
     this.#ahead = Math.min(this.#ahead * 2, maxAhead)
     return this.#items[0]
   }
@@ -74,7 +76,8 @@ class Feed<T> {
     this.#position = 0
     this.#ahead = firstAhead
     try {
-      this.#source.seek(key)
+      this.#isOutside = !this.#source.covers(key)
+      if (!this.#isOutside) this.#source.seek(key)
     } catch (error) {
       throwLevelError(error)
     }
@@ -87,6 +90,7 @@ class Feed<T> {
   }
 
   async #read(size: number, maxBytes: number): Promise<T[]> {
+    if (this.#isOutside) return []
     try {
       const items = await this.#source.nextv(size, maxBytes)
       // What needed no waiting is aborted nevertheless, by whoever does so before it is taken.
@@ -116,6 +120,10 @@ export class HalfEntries implements Source<Entry> {
   async nextv(size: number, maxBytes: number): Promise<Entry[]> {
     const items = await this.#source.nextv(size, maxBytes)
     return items.map((item): Entry => (this.#half === 0 ? [item, undefined] : [undefined, item]))
+  }
+
+  covers(key: string | Uint8Array): boolean {
+    return this.#source.covers(key)
   }
 
   seek(key: string | Uint8Array): void {

@@ -2,6 +2,7 @@ import { turn } from '../base/turn.js'
 import type { ByteRange } from '../batch/batch.js'
 import type { Cursor, EntryChunk, ReadView } from '../backend/backend.js'
 import { KintsugiError } from '../errors.js'
+import { spanHolds, spanOf } from '../memtable/key-span.js'
 import { describe, invalidOption, type Encoding } from '../options.js'
 import { keyBytes, type Bytes, type KeyRange } from './arguments.js'
 import { bytesOf, decodeEntries, decodeEntry, endWithin, type Selection } from './entry-decoder.js'
@@ -189,6 +190,11 @@ export class StoreIterator<T> implements IterableIterator<T>, AsyncIterable<T>, 
     if (this.#chunk !== undefined && this.#left >= 0) this.#left += this.#chunk.count - this.#index
     this.#chunk = undefined
     this.#chunkEntries = firstChunkEntries
+  }
+
+  /** Whether a key lies within the bounds of the iteration. */
+  covers(key: Bytes): boolean {
+    return spanHolds(spanOf(this.#plan.range), keyBytes(key))
   }
 
   return(): IteratorResult<T, undefined> {

@@ -109,6 +109,11 @@ describe('iterators', () => {
     const limited = db.values({ limit: 100 })
     expect(await limited.next()).toBe('v0')
     expect(await limited.all()).toHaveLength(99)
+    const short = db.keys({ gte: key(4999) })
+    expect(await short.nextv(2)).toEqual([key(4999)])
+    short.seek(key(9000))
+    expect(await short.next()).toBeUndefined()
+    expect(short.cached).toBe(0)
   })
 
   it('drop what was read ahead on a seek, even behind the end', async () => {
@@ -127,6 +132,45 @@ describe('iterators', () => {
       [key(49), '']
     ])
     await iterator.close()
+  })
+
+  it('are at their end when a key outside of their range is sought, until another is', async () => {
+    const db = databases.make()
+    await db.batch(range(10).map((at) => ({ type: 'put', key: String(at), value: '' })))
+    const lower = { gt: [5, 6], gte: [5, 5] } as const
+    const upper = { lt: [5, 4], lte: [5, 5] } as const
+    for (const isPersisted of [false, true]) {
+      if (isPersisted) await db.store.persist()
+      for (const [name, [bound, edge]] of Object.entries({ ...lower, ...upper })) {
+        for (const reverse of [false, true]) {
+          const options = { [name]: String(bound), reverse }
+          const iterators = [
+            db.keys(options),
+            db.iterator({ ...options, values: false }),
+            db.iterator<Buffer, string>({
+              keyEncoding: 'buffer',
+              [name]: Buffer.from(String(bound)),
+              reverse
+            })
+          ]
+          for (const iterator of iterators) {
+            for (const target of range(10)) {
+              const sought = iterator as { seek(target: string, options: object): void }
+              sought.seek(`${target}`, { keyEncoding: 'utf8' })
+              const isInside = name in lower ? target >= edge : target <= edge
+              const item: unknown = await iterator.next()
+              const found = Array.isArray(item) ? (item as unknown[])[0] : item
+              const what = `${name} ${bound}, reverse ${reverse}, seek ${target}`
+              expect(found?.toString(), what).toBe(isInside ? String(target) : undefined)
+              if (isInside) continue
+              expect(iterator.cached).toBe(0)
+              expect(await iterator.nextv(5)).toEqual([])
+            }
+            await iterator.close()
+          }
+        }
+      }
+    }
   })
 
   it('count a limit over seeks', async () => {
