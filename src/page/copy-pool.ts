@@ -14,7 +14,8 @@ export class CopyPool {
   bytes!: Buffer
   words!: Uint32Array
   memory!: ArrayBuffer
-  #nextWord = copyBlockBytes >>> 2
+  /** Behind the end at first: even what takes no room lies in a block. */
+  #nextWord = (copyBlockBytes >>> 2) + 1
 
   /** Room for up to a block's bytes: where in the block it begins, a multiple of 4. */
   reserve(length: number): number {

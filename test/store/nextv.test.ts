@@ -59,6 +59,18 @@ describe('nextv', () => {
     }
   )
 
+  it('hands out keys and values of no bytes, the first that are read at all', async () => {
+    for (const selection of ['keys', 'values'] as const) {
+      for (const encoding of ['utf8', 'buffer'] as const) {
+        const { store } = await stores.memory({ keyEncoding: encoding, valueEncoding: encoding })
+        await store.put('', '')
+        const iterator = store[selection]()
+        expect((await iterator.nextv(5)).map(String)).toEqual([''])
+        iterator.close()
+      }
+    }
+  })
+
   it('keeps to limit, range and direction', async () => {
     const { store, keys } = await filled(100)
     const iterator = store.entries({ gte: keyOf(10), lt: keyOf(90), reverse: true, limit: 30 })
