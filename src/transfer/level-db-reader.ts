@@ -35,7 +35,7 @@ export class LevelDbReader {
       const db = await LevelDb.open(shadow, path, options, false)
       return new LevelDbReader(vfs, path, shadow, db)
     } catch (error) {
-      removeShadow(vfs, shadow)
+      await removeShadow(vfs, shadow)
       throw error
     }
   }
@@ -52,7 +52,7 @@ export class LevelDbReader {
     try {
       await this.#db.close()
     } finally {
-      removeShadow(this.#vfs, this.#shadow)
+      await removeShadow(this.#vfs, this.#shadow)
     }
   }
 }

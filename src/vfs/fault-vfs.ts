@@ -43,8 +43,8 @@ export class FaultVfs implements Vfs {
     return this.#inner.realPath(path)
   }
 
-  shadowSync(directory: string, isCopied: (name: string) => boolean): string {
-    return this.#inner.shadowSync(directory, isCopied)
+  shadow(directory: string, isCopied: (name: string) => boolean): Promise<string> {
+    return this.#inner.shadow(directory, isCopied)
   }
 
   async open(path: string, mode: OpenMode): Promise<VfsFile> {

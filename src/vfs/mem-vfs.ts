@@ -103,7 +103,7 @@ export class MemVfs implements Vfs, MemFileHost {
     return undefined
   }
 
-  shadowSync(directory: string): string {
+  async shadow(directory: string): Promise<string> {
     throw new KintsugiError(
       'KINTSUGI_NOT_SUPPORTED',
       `${directory} is in memory, where other libraries cannot read it`,

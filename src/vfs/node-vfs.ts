@@ -30,10 +30,12 @@ export class NodeVfs implements Vfs {
     return withoutLinks(resolve(path))
   }
 
-  shadowSync(directory: string, isCopied: (name: string) => boolean): string {
-    return withTypedErrors('shadow', directory, () =>
-      makeShadowDirectory(directory, isCopied, fileMode, this.#native)
-    )
+  async shadow(directory: string, isCopied: (name: string) => boolean): Promise<string> {
+    try {
+      return await makeShadowDirectory(directory, isCopied, fileMode, this.#native)
+    } catch (error) {
+      throw nodeError('shadow', directory, error)
+    }
   }
 
   async open(path: string, mode: OpenMode): Promise<NodeFile> {

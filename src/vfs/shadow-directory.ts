@@ -1,4 +1,16 @@
 import fs from 'node:fs'
+import {
+  chmod,
+  copyFile,
+  lstat,
+  mkdtemp,
+  readdir,
+  rmdir,
+  stat,
+  symlink,
+  unlink,
+  writeFile
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { NativeBinding } from '../native-binding.js'
@@ -22,52 +34,52 @@ const ownerFlags = fs.constants.O_RDONLY | (fs.constants.O_NOFOLLOW ?? 0)
 const privateMode = 0o600
 
 /** Makes a shadow: copies of the files that `isCopied` names, links to the others. */
-export function makeShadowDirectory(
+export async function makeShadowDirectory(
   directory: string,
   isCopied: (name: string) => boolean,
   copyMode: number,
   native: NativeBinding | undefined
-): string {
+): Promise<string> {
   const place = tmpdir()
-  removeDeadShadows(place, native)
-  const shadow = fs.mkdtempSync(join(place, namePrefix))
+  await removeDeadShadows(place, native)
+  const shadow = await mkdtemp(join(place, namePrefix))
   try {
-    writeOwner(shadow, native)
-    for (const name of fs.readdirSync(directory)) {
+    await writeOwner(shadow, native)
+    for (const name of await readdir(directory)) {
       const from = resolve(directory, name)
       const to = join(shadow, name)
       if (isCopied(name)) {
-        fs.copyFileSync(from, to)
+        await copyFile(from, to)
         // The original may be of somebody else's, or of a medium that is only read.
-        fs.chmodSync(to, copyMode)
-      } else if (name !== ownerName) fs.symlinkSync(from, to)
+        await chmod(to, copyMode)
+      } else if (name !== ownerName) await symlink(from, to)
     }
     return shadow
   } catch (error) {
-    removeFiles(shadow, fs.readdirSync(shadow))
+    await removeFiles(shadow, await readdir(shadow))
     throw error
   }
 }
 
-function writeOwner(shadow: string, native: NativeBinding | undefined): void {
+async function writeOwner(shadow: string, native: NativeBinding | undefined): Promise<void> {
   const owner = { ...currentOwner(Date.now(), native), host: hostOf(native) }
-  fs.writeFileSync(join(shadow, ownerName), encodeOwner(owner), { flag: 'wx', mode: privateMode })
+  await writeFile(join(shadow, ownerName), encodeOwner(owner), { flag: 'wx', mode: privateMode })
 }
 
 /** Removes the shadows of processes that are certainly dead; a failure to leaves them to others. */
-function removeDeadShadows(place: string, native: NativeBinding | undefined): void {
+async function removeDeadShadows(place: string, native: NativeBinding | undefined): Promise<void> {
   let names: string[]
   try {
-    if (!isSafePlace(place)) return
-    names = fs.readdirSync(place).filter((name) => namePattern.test(name))
+    if (!(await isSafePlace(place))) return
+    names = (await readdir(place)).filter((name) => namePattern.test(name))
   } catch {
     return // whoever makes a shadow here is told
   }
   for (const name of names) {
     const shadow = join(place, name)
     try {
-      const files = filesOfDeadShadow(shadow, native)
-      if (files !== undefined) removeFiles(shadow, files)
+      const files = await filesOfDeadShadow(shadow, native)
+      if (files !== undefined) await removeFiles(shadow, files)
     } catch {
       // Another process removes it at this moment, or nobody can: it is no concern of the caller.
     }
@@ -75,31 +87,34 @@ function removeDeadShadows(place: string, native: NativeBinding | undefined): vo
 }
 
 /** Whether nobody else can put another directory into the place of one of this user's. */
-function isSafePlace(place: string): boolean {
+async function isSafePlace(place: string): Promise<boolean> {
   const user = process.getuid?.()
   if (user === undefined) return true // Windows: the temporary directory is the user's own
-  const { uid, mode } = fs.statSync(place)
+  const { uid, mode } = await stat(place)
   const isShared = (mode & 0o022) !== 0
   const isSticky = (mode & 0o1000) !== 0
   return (uid === user || uid === 0) && (!isShared || isSticky)
 }
 
 /** The names in a shadow whose process is dead; undefined where it is none, or may be alive. */
-function filesOfDeadShadow(
+async function filesOfDeadShadow(
   shadow: string,
   native: NativeBinding | undefined
-): string[] | undefined {
-  const stat = fs.lstatSync(shadow)
-  if (!stat.isDirectory() || !isOwn(stat) || (hasModes() && (stat.mode & 0o077) !== 0)) return
-  const names = fs.readdirSync(shadow)
-  if (!names.includes(ownerName) || !isOfDead(join(shadow, ownerName), native)) return
-  const stats = names.map((name) => fs.lstatSync(join(shadow, name)))
-  const isPlain = stats.every((file) => isOwn(file) && (file.isFile() || file.isSymbolicLink()))
-  return isPlain ? names : undefined
+): Promise<string[] | undefined> {
+  const found = await lstat(shadow)
+  const isPrivate = !hasModes() || (found.mode & 0o077) === 0
+  if (!found.isDirectory() || !isOwn(found) || !isPrivate) return undefined
+  const names = await readdir(shadow)
+  if (!names.includes(ownerName)) return undefined
+  for (const name of names) {
+    const file = await lstat(join(shadow, name))
+    const isPlain = file.isFile() || (file.isSymbolicLink() && name !== ownerName)
+    if (!isOwn(file) || !isPlain) return undefined
+  }
+  return isOfDead(join(shadow, ownerName), native) ? names : undefined
 }
 
 function isOfDead(path: string, native: NativeBinding | undefined): boolean {
-  if (!fs.lstatSync(path).isFile()) return false
   const fd = fs.openSync(path, ownerFlags)
   try {
     const owner = readRecord(fd)
@@ -114,10 +129,10 @@ function isOfDead(path: string, native: NativeBinding | undefined): boolean {
 }
 
 /** The record of the owner goes last, so that what an interruption leaves is removed later. */
-function removeFiles(shadow: string, names: readonly string[]): void {
-  for (const name of names) if (name !== ownerName) fs.unlinkSync(join(shadow, name))
-  if (names.includes(ownerName)) fs.unlinkSync(join(shadow, ownerName))
-  fs.rmdirSync(shadow)
+async function removeFiles(shadow: string, names: readonly string[]): Promise<void> {
+  for (const name of names) if (name !== ownerName) await unlink(join(shadow, name))
+  if (names.includes(ownerName)) await unlink(join(shadow, ownerName))
+  await rmdir(shadow)
 }
 
 /**

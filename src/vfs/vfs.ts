@@ -23,7 +23,7 @@ export interface Vfs {
    * it, in the order of the names; what a killed process has left the next one removes. Only where
    * there are real paths.
    */
-  shadowSync(directory: string, isCopied: (name: string) => boolean): string
+  shadow(directory: string, isCopied: (name: string) => boolean): Promise<string>
 
   open(path: string, mode: OpenMode): Promise<VfsFile>
   openSync(path: string, mode: OpenMode): VfsFile

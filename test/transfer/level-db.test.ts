@@ -227,9 +227,9 @@ describe('an import from LevelDB', () => {
     for (const name of fs.readdirSync(plain)) fs.chmodSync(join(plain, name), 0o444)
     const modes: number[] = []
     const vfs = new NodeVfs()
-    const shadowSync = vfs.shadowSync.bind(vfs)
-    vfs.shadowSync = (...parameters) => {
-      const shadow = shadowSync(...parameters)
+    const make = vfs.shadow.bind(vfs)
+    vfs.shadow = async (...parameters) => {
+      const shadow = await make(...parameters)
       modes.push(fs.statSync(join(shadow, 'LOCK')).mode & 0o200)
       return shadow
     }

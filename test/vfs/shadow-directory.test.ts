@@ -34,7 +34,7 @@ afterEach(() => {
   else process.env['TMPDIR'] = before
 })
 
-const shadow = (): string => vfs.shadowSync(files, (name) => name === 'copied')
+const shadow = (): Promise<string> => vfs.shadow(files, (name) => name === 'copied')
 
 function remove(path: string): void {
   for (const name of vfs.readdirSync(path)) vfs.unlinkSync(`${path}/${name}`)
@@ -50,7 +50,7 @@ async function deadPid(): Promise<number> {
 
 /** What a dead process left, changed afterwards. */
 async function leftover(change: (owner: Record<string, unknown>) => void = () => undefined) {
-  const path = shadow()
+  const path = await shadow()
   const owner = JSON.parse(fs.readFileSync(join(path, ownerName), 'utf8'))
   owner.pid = await deadPid()
   change(owner)
@@ -59,29 +59,29 @@ async function leftover(change: (owner: Record<string, unknown>) => void = () =>
 }
 
 /** Makes one more and removes it: what is there afterwards was not for it to remove. */
-function left(): string[] {
-  remove(shadow())
+async function left(): Promise<string[]> {
+  remove(await shadow())
   return fs.readdirSync(place)
 }
 
 describe('a shadow', () => {
-  it('has links and copies, and is gone when it was removed', () => {
-    const path = shadow()
+  it('has links and copies, and is gone when it was removed', async () => {
+    const path = await shadow()
     expect(fs.readlinkSync(join(path, 'linked'))).toBe(join(files, 'linked'))
     expect(fs.lstatSync(join(path, 'copied')).isFile()).toBe(true)
     remove(path)
     expect(fs.readdirSync(place)).toEqual([])
   })
 
-  it('of a directory with a file of the name of its own record can be made', () => {
+  it('of a directory with a file of the name of its own record can be made', async () => {
     fs.writeFileSync(join(files, ownerName), 'of somebody else')
-    remove(shadow())
+    remove(await shadow())
     expect(fs.readFileSync(join(files, ownerName), 'utf8')).toBe('of somebody else')
   })
 
-  it('leaves nothing behind where it cannot be made', () => {
+  it('leaves nothing behind where it cannot be made', async () => {
     fs.mkdirSync(join(files, 'directory'))
-    expect(() => vfs.shadowSync(files, () => true)).toThrow()
+    await expect(vfs.shadow(files, () => true)).rejects.toThrow()
     expect(fs.readdirSync(place)).toEqual([])
   })
 })
@@ -90,14 +90,14 @@ describe('what a dead process left', () => {
   it('is removed by the next one, what its links show stays', async () => {
     const path = await leftover()
     fs.symlinkSync(files, join(path, 'a-directory'))
-    expect(left()).toEqual([])
+    expect(await left()).toEqual([])
     expect(fs.readdirSync(files)).toEqual(['copied', 'linked'])
   })
 
   it('is removed also where somebody was killed who was removing it', async () => {
     const path = await leftover()
     fs.unlinkSync(join(path, 'linked'))
-    expect(left()).toEqual([])
+    expect(await left()).toEqual([])
   })
 
   it.each<[string, (owner: Record<string, unknown>) => void]>([
@@ -108,7 +108,7 @@ describe('what a dead process left', () => {
     ['it is of another start of the machine', (owner) => (owner['bootId'] = 'before')]
   ])('stays when %s', async (_, change) => {
     await leftover(change)
-    expect(left()).toHaveLength(1)
+    expect(await left()).toHaveLength(1)
   })
 
   it.each<[string, (path: string) => void]>([
@@ -136,7 +136,7 @@ describe('what a dead process left', () => {
     change(path)
     const names = () => fs.readdirSync(place, { recursive: true }).map(String).sort()
     const all = names()
-    left()
+    await left()
     expect(names()).toEqual(all)
   })
 
@@ -145,16 +145,16 @@ describe('what a dead process left', () => {
     async (what) => {
       const path = await leftover()
       fs.lchownSync(what === 'the shadow' ? path : join(path, 'copied'), 12_345, 12_345)
-      expect(left()).toHaveLength(1)
+      expect(await left()).toHaveLength(1)
     }
   )
 
   it('stays where anybody could exchange it for something else', async () => {
     await leftover()
     fs.chmodSync(place, 0o777)
-    expect(left()).toHaveLength(1)
+    expect(await left()).toHaveLength(1)
     fs.chmodSync(place, 0o1777)
-    expect(left()).toEqual([])
+    expect(await left()).toEqual([])
   })
 })
 

@@ -43,7 +43,7 @@ export interface LevelParts {
   readonly files: LevelFiles
   readonly values: StoredValues
   /** Takes away what a read-only opening made. */
-  readonly cleanUp: () => void
+  readonly cleanUp: () => Promise<void>
   /** What opening has to tell. */
   readonly warnings: readonly string[]
 }
@@ -234,7 +234,7 @@ export class LevelBackend implements Backend {
     try {
       await db.close()
     } finally {
-      cleanUp()
+      await cleanUp()
       await state.close()
     }
   }

@@ -31,6 +31,7 @@ export const levelKind: BackendKind = {
   salvage: salvageLevel
 }
 
+const nothing = async (): Promise<void> => {}
 const silent: Progress = { report: () => undefined, signal: undefined }
 
 async function createLevel(context: BackendContext): Promise<Backend> {
@@ -52,7 +53,7 @@ async function createLevel(context: BackendContext): Promise<Backend> {
       state,
       files,
       values,
-      cleanUp: () => undefined,
+      cleanUp: nothing,
       warnings: []
     })
   } catch (error) {
@@ -73,15 +74,15 @@ async function openLevel(context: BackendContext): Promise<Backend> {
     const { files } = state.state
     if (!readOnly) {
       const warnings = await settleManifest(context, path, files)
-      return await openAt(context, realPath, path, state, () => undefined, warnings)
+      return await openAt(context, realPath, path, state, nothing, warnings)
     }
     // LevelDB writes when it opens: logs become tables.
     const shadow = await makeShadow(vfs, path, realPath, files)
-    const cleanUp = (): void => removeShadow(vfs, shadow)
+    const cleanUp = (): Promise<void> => removeShadow(vfs, shadow)
     try {
       return await openAt(context, shadow, path, state, cleanUp)
     } catch (error) {
-      cleanUp()
+      await cleanUp()
       throw error
     }
   } catch (error) {
@@ -115,7 +116,7 @@ async function openAt(
   realPath: string,
   path: string,
   state: StateFile,
-  cleanUp: () => void,
+  cleanUp: () => Promise<void>,
   warnings: readonly string[] = []
 ): Promise<Backend> {
   const { vfs, storeId, checksum, options, readOnly } = context

@@ -18,7 +18,7 @@ export async function makeShadow(
   const { state } = await readCurrentManifest(vfs, path, await vfs.readdir(path), synced)
   const live = new Set(state?.tables.map(({ number }) => number))
   const flaws = await findManifestFlaws(vfs, path, synced)
-  const shadow = vfs.shadowSync(realPath, (name) => {
+  const shadow = await vfs.shadow(realPath, (name) => {
     const file = parseFileName(name)
     return file !== undefined && !(file.kind === 'table' && live.has(file.number))
   })
@@ -26,12 +26,12 @@ export async function makeShadow(
     if (flaws !== undefined) await settleCopiedManifest(vfs, shadow, flaws)
     return shadow
   } catch (error) {
-    removeShadow(vfs, shadow)
+    await removeShadow(vfs, shadow)
     throw error
   }
 }
 
-export function removeShadow(vfs: Vfs, shadow: string): void {
-  for (const name of vfs.readdirSync(shadow)) vfs.unlinkSync(`${shadow}/${name}`)
+export async function removeShadow(vfs: Vfs, shadow: string): Promise<void> {
+  for (const name of await vfs.readdir(shadow)) await vfs.unlink(`${shadow}/${name}`)
   vfs.rmdirSync(shadow)
 }

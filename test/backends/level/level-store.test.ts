@@ -68,7 +68,7 @@ describe('a level store', () => {
     forgetOwner(copy)
     const before = filesOf(copy)
     const vfs = new NodeVfs()
-    const shadow = vi.spyOn(vfs, 'shadowSync')
+    const shadow = vi.spyOn(vfs, 'shadow')
     const reading = await stores.disk(copy, { ...level, vfs, readOnly: true })
     expect(reading.getSync('last')?.toString()).toBe('in the log')
     expect(reading.getSync('k7')).toBeUndefined()
@@ -77,7 +77,8 @@ describe('a level store', () => {
     expect(await reading.verify('comprehensive')).toEqual([])
     await reading.close()
     expect(filesOf(copy)).toEqual(before)
-    expect(shadow.mock.results.map(({ value }) => fs.existsSync(value as string))).toEqual([false])
+    const made = await Promise.all(shadow.mock.results.map(({ value }) => value as Promise<string>))
+    expect(made.map((directory) => fs.existsSync(directory))).toEqual([false])
   })
 
   it('does not open a LevelDB database, and names the command that takes it over', async () => {
