@@ -134,41 +134,22 @@ export class LevelDb {
   }
 
   /** One batch, all or nothing. Without `sync` it may not survive a crash of the machine. */
-  async write(operations: LevelOperation[], sync: boolean): Promise<void> {
-    this.#check()
-    try {
-      await this.#database.batch<Uint8Array, Buffer>(operations, { sync })
-    } catch (error) {
-      throw levelError(error, this.path, 'write')
-    }
+  write(operations: LevelOperation[], sync: boolean): Promise<void> {
+    const write = () => this.#database.batch<Uint8Array, Buffer>(operations, { sync })
+    return this.#call('write', write)
   }
 
   /** Removes every stored key of a range; not in one step. */
-  async clear(range: LevelRange): Promise<void> {
-    this.#check()
-    try {
-      await this.#database.clear(range)
-    } catch (error) {
-      throw levelError(error, this.path, 'clear')
-    }
+  clear(range: LevelRange): Promise<void> {
+    return this.#call('clear', () => this.#database.clear(range))
   }
 
-  async compactRange({ gte, lt }: { gte: Buffer; lt: Buffer }): Promise<void> {
-    this.#check()
-    try {
-      await this.#database.compactRange(gte, lt)
-    } catch (error) {
-      throw levelError(error, this.path, 'compact')
-    }
+  compactRange({ gte, lt }: { gte: Buffer; lt: Buffer }): Promise<void> {
+    return this.#call('compact', () => this.#database.compactRange(gte, lt))
   }
 
-  async approximateSize({ gte, lt }: { gte: Buffer; lt: Buffer }): Promise<number> {
-    this.#check()
-    try {
-      return await this.#database.approximateSize(gte, lt)
-    } catch (error) {
-      throw levelError(error, this.path, 'approximateSize')
-    }
+  approximateSize({ gte, lt }: { gte: Buffer; lt: Buffer }): Promise<number> {
+    return this.#call('approximateSize', () => this.#database.approximateSize(gte, lt))
   }
 
   /** One of LevelDB's figures; 0 where it has none. */
@@ -228,6 +209,15 @@ export class LevelDb {
       throw levelError(error, this.path, 'get')
     } finally {
       snapshot?.unref()
+    }
+  }
+
+  async #call<T>(operation: string, call: () => Promise<T>): Promise<T> {
+    this.#check()
+    try {
+      return await call()
+    } catch (error) {
+      throw levelError(error, this.path, operation)
     }
   }
 
