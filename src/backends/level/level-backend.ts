@@ -88,7 +88,9 @@ export class LevelBackend implements Backend {
     this.#appliedSeq = parts.state.state.durableSeq
     this.#overlay = new Overlay(memtableBytes, new KeyHash(context.storeId))
     this.#cache = new ValueCache(valueCacheBytes(cacheBytes), new KeyHash(context.storeId))
-    this.#reader = new LevelReader(parts.db, parts.values, this.#damage, this.#cache)
+    this.#reader = new LevelReader(parts.db, parts.values, this.#damage, this.#cache, (key) =>
+      this.#overlay.get(key)
+    )
     this.texts = new LevelTexts(this.#reader, (key) => this.tryGet(key))
     this.#snapshots = new LevelSnapshots(parts.db)
     this.#persist = new LevelPersist(parts)

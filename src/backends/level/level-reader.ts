@@ -7,22 +7,35 @@ import { KeyScratch, storedKey, userKey } from './stored-key.js'
 import type { StoredValues } from './stored-value.js'
 import { noEpoch, type ValueCache } from './value-cache.js'
 
+/** What stands in front of LevelDB: null where LevelDB decides. */
+export type InMemory = (key: Uint8Array) => Buffer | undefined | null
+
 /**
  * Point reads of what LevelDB has, each value checked, and small ones kept. Where a view reads, its
- * LevelDB snapshot is named; it may serve other views as well.
+ * LevelDB snapshot is named; it may serve other views as well. Without one, LevelDB may be asked in
+ * the middle of a persist, when it shows what no commit left: a range is removed before what the
+ * same commit put into it is there. So the memtables are asked once more when one has begun.
  */
 export class LevelReader {
   readonly db: LevelDb
   readonly values: StoredValues
   readonly damage: DamageList
   readonly #cache: ValueCache
+  readonly #inMemory: InMemory
   readonly #scratch = new KeyScratch()
 
-  constructor(db: LevelDb, values: StoredValues, damage: DamageList, cache: ValueCache) {
+  constructor(
+    db: LevelDb,
+    values: StoredValues,
+    damage: DamageList,
+    cache: ValueCache,
+    inMemory: InMemory
+  ) {
     this.db = db
     this.values = values
     this.damage = damage
     this.#cache = cache
+    this.#inMemory = inMemory
   }
 
   /** The value without asking LevelDB; null where it has to be asked. */
@@ -45,6 +58,7 @@ export class LevelReader {
     } catch (error) {
       throw levelError(error, this.db.path, 'get')
     }
+    if (this.#isPassed(epoch, shared)) return this.#getAgain(stored)
     return this.#open(found, stored, epoch)
   }
 
@@ -60,7 +74,9 @@ export class LevelReader {
     const wanted = places.map((place) => storedKey(keys[place]))
     const found = await this.db.getMany(wanted, shared?.snapshot)
     for (let i = 0; i < places.length; i++) {
-      values[places[i]] = this.#open(found[i], wanted[i], epoch)
+      values[places[i]] = this.#isPassed(epoch, shared)
+        ? await this.#getAgain(wanted[i])
+        : this.#open(found[i], wanted[i], epoch)
     }
   }
 
@@ -84,6 +100,7 @@ export class LevelReader {
     } catch (error) {
       throw levelError(error, this.db.path, 'get')
     }
+    if (this.#isPassed(epoch, shared)) return (await this.#getAgain(stored))?.toString()
     if (text === undefined) return undefined
     return (
       this.#openText(text, stored, epoch) ?? (await this.get(userKey(stored), shared))?.toString()
@@ -102,6 +119,10 @@ export class LevelReader {
     const wanted = places.map((place) => storedKey(keys[place]))
     const texts = await this.db.getManyTexts(wanted, shared?.snapshot)
     for (let i = 0; i < places.length; i++) {
+      if (this.#isPassed(epoch, shared)) {
+        values[places[i]] = (await this.#getAgain(wanted[i]))?.toString()
+        continue
+      }
       const text = texts[i]
       values[places[i]] =
         text === undefined
@@ -129,6 +150,17 @@ export class LevelReader {
     if (stored === undefined) return undefined
     this.#cache.keep(key, stored, epoch)
     return text.slice(StoredValue.value)
+  }
+
+  /** Whether a persist has begun or ended since a read without a snapshot began. */
+  #isPassed(epoch: number, shared: SharedSnapshot | undefined): boolean {
+    return shared === undefined && epoch !== this.#cache.epoch
+  }
+
+  #getAgain(stored: Buffer): Promise<Buffer | undefined> {
+    const key = userKey(stored)
+    const value = this.#inMemory(key)
+    return value === null ? this.get(key) : Promise.resolve(value)
   }
 
   /** Of a read that begins now; those of a state that has passed are not kept. */

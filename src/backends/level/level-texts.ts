@@ -1,9 +1,6 @@
 import type { TextReads } from '../../backend/backend.js'
-import type { LevelReader } from './level-reader.js'
+import type { InMemory, LevelReader } from './level-reader.js'
 import type { SharedSnapshot } from './level-snapshots.js'
-
-/** What stands in front of LevelDB: null where LevelDB decides. */
-type InMemory = (key: Uint8Array) => Buffer | undefined | null
 
 /** Point reads as text, of the current state or of a view's. */
 export class LevelTexts implements TextReads {

@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { DamageList } from '../../../dist/backend/damage-list.js'
 import { StoredValue } from '../../../dist/backends/level/format.js'
 import { LevelDb } from '../../../dist/backends/level/level-db.js'
-import { LevelReader } from '../../../dist/backends/level/level-reader.js'
+import { LevelReader, type InMemory } from '../../../dist/backends/level/level-reader.js'
 import type { SharedSnapshot } from '../../../dist/backends/level/level-snapshots.js'
 import { storedKey } from '../../../dist/backends/level/stored-key.js'
 import { StoredValues } from '../../../dist/backends/level/stored-value.js'
@@ -90,6 +90,7 @@ describe('values that were read', () => {
 class SlowDb {
   readonly path = '/db'
   #answer: (value: unknown) => void = () => undefined
+  asked = 0
 
   readonly get = () => this.#asked()
   readonly getText = () => this.#asked()
@@ -97,6 +98,7 @@ class SlowDb {
   readonly getManyTexts = () => this.#asked()
 
   #asked(): Promise<unknown> {
+    this.asked++
     return new Promise((resolve) => (this.#answer = resolve))
   }
 
@@ -104,6 +106,8 @@ class SlowDb {
     this.#answer(value)
   }
 }
+
+const turns = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 const reads = {
   get: { of: (reader: LevelReader, shared?: SharedSnapshot) => reader.get(key, shared) },
@@ -137,10 +141,11 @@ describe.each(Object.entries(reads))('a value read by %s', (_, read) => {
     return many ? [one] : one
   }
 
-  function reading() {
+  function reading(inMemory: InMemory = () => null) {
     const db = new SlowDb()
     const cache = cacheOf(64 * 1024)
-    const reader = new LevelReader(db as unknown as LevelDb, values, new DamageList(), cache)
+    const leveldb = db as unknown as LevelDb
+    const reader = new LevelReader(leveldb, values, new DamageList(), cache, inMemory)
     return { db, cache, reader }
   }
 
@@ -160,12 +165,30 @@ describe.each(Object.entries(reads))('a value read by %s', (_, read) => {
 
   it('is not kept where a persist has begun or ended meanwhile', async () => {
     for (const change of ['beginPersist', 'renew'] as const) {
-      for (const by of [undefined, shared(true)]) {
-        const { db, cache, reader } = reading()
-        const value = read.of(reader, by)
+      const { db, cache, reader } = reading()
+      const value = read.of(reader, shared(true))
+      cache[change]()
+      db.answer(answer('one'))
+      expect(String(await value)).toBe('one')
+      expect(reader.cached(key)).toBeNull()
+    }
+  })
+
+  it('is not believed where a persist has begun or ended meanwhile and no snapshot was read', async () => {
+    for (const change of ['beginPersist', 'renew'] as const) {
+      for (const wrong of ['one', undefined]) {
+        let written: Buffer | undefined | null = null
+        const { db, cache, reader } = reading(() => written)
+        const value = read.of(reader)
         cache[change]()
-        db.answer(answer('one'))
-        expect(String(await value)).toBe('one')
+        const nothing = many ? [undefined] : undefined
+        db.answer(wrong === undefined ? nothing : answer(wrong))
+        await turns()
+        expect(db.asked).toBe(2)
+        cache[change]()
+        written = Buffer.from('two')
+        db.answer(stored('one'))
+        expect(String(await value)).toBe('two')
         expect(reader.cached(key)).toBeNull()
       }
     }
@@ -260,4 +283,99 @@ describe('a level store that keeps values', () => {
     expect(seen).toBe('one')
     before.close()
   })
+
+  it('keeps nothing of a persist that has begun before bytes are read that are no text', async () => {
+    const backend = await create(emptyDisk().vfs)
+    apply(backend, 1, put('key', Buffer.from([0xff])))
+    await persist(backend)
+    const before = backend.readView()
+    let begin: () => void = () => undefined
+    const begun = new Promise<void>((resolve) => (begin = resolve))
+    let go: () => void = () => undefined
+    const written = new Promise<void>((resolve) => (go = resolve))
+    const { get, getText, write } = Object.getOwnPropertyDescriptors(LevelDb.prototype)
+    const mocks: { mockRestore(): void }[] = [
+      vi.spyOn(LevelDb.prototype, 'getText').mockImplementation(async function (
+        this: LevelDb,
+        ...args
+      ) {
+        const text = await getText.value!.apply(this, args)
+        await begun
+        return text
+      }),
+      vi.spyOn(LevelDb.prototype, 'get').mockImplementation(async function (
+        this: LevelDb,
+        ...args
+      ) {
+        await written
+        return get.value!.apply(this, args)
+      })
+    ]
+    const reading = backend.texts!.load(key)
+    let seen: Buffer | undefined
+    mocks.push(
+      vi.spyOn(LevelDb.prototype, 'write').mockImplementation(async function (
+        this: LevelDb,
+        ...args
+      ) {
+        begin()
+        await turns()
+        await write.value!.apply(this, args)
+        go()
+        await reading
+        seen = before.getSync(key)
+      })
+    )
+    onTestFinished(() => {
+      for (const mock of mocks) mock.mockRestore()
+    })
+    apply(backend, 2, put('key', 'two'))
+    await persist(backend)
+    expect(await reading).toBe('two')
+    expect(seen).toEqual(Buffer.from([0xff]))
+    before.close()
+  })
+
+  it.each(['bytes', 'text'])(
+    'answers with no state between the commits that a persist writes (%s)',
+    async (form) => {
+      const backend = await create(emptyDisk().vfs)
+      const noText = Buffer.from([0xff])
+      apply(backend, 1, put('key', noText))
+      await persist(backend)
+      const load = (): Promise<Buffer | string | undefined> =>
+        form === 'text'
+          ? backend.texts!.load(key)
+          : (backend.load(key) as Promise<Buffer | undefined>)
+      // LevelDB reads when the persist has emptied the range that the commit cleared.
+      let go: () => void = () => undefined
+      const cleared = new Promise<void>((resolve) => (go = resolve))
+      const method = form === 'text' ? 'getText' : 'get'
+      const read = Object.getOwnPropertyDescriptor(LevelDb.prototype, method)!.value
+      const empty = Object.getOwnPropertyDescriptor(LevelDb.prototype, 'clear')!.value
+      const getting = vi.spyOn(LevelDb.prototype, method).mockImplementationOnce(async function (
+        this: LevelDb,
+        ...args: never[]
+      ) {
+        await cleared
+        return read.apply(this, args)
+      } as never)
+      const reading = load()
+      const clearing = vi.spyOn(LevelDb.prototype, 'clear').mockImplementation(async function (
+        this: LevelDb,
+        ...args
+      ) {
+        await empty.apply(this, args)
+        go()
+        await reading
+      })
+      onTestFinished(() => {
+        getting.mockRestore()
+        clearing.mockRestore()
+      })
+      apply(backend, 2, clear('a', 'z'), put('key', 'two'))
+      await persist(backend)
+      expect(String(await reading)).toBe('two')
+    }
+  )
 })
