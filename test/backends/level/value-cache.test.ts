@@ -95,6 +95,23 @@ describe('values that were read', () => {
     expect(count(keys.slice(-2000))).toBeGreaterThan(1850)
   })
 
+  it('are not there for a key that was read once and took the place of another', () => {
+    const hash = { low: 0, high: 0, hash: (of: Uint8Array, at: number) => (hash.high = of[at]!) }
+    const cache = new ValueCache(64 * KiB, hash as unknown as KeyHash)
+    // The first entry has, from its sixth word on, what looks like one of `z`, read as the fifth.
+    const like = Buffer.alloc(12)
+    like.writeUInt32LE(1, 0)
+    like.writeUInt32LE(4, 4)
+    like.write('z', 8)
+    keepAt(cache, Buffer.from('a'), Buffer.concat([Buffer.alloc(8), like, Buffer.from('fake')]))
+    for (const one of ['b', 'c', 'd']) keepAt(cache, Buffer.from(one), 'value')
+    const key = Buffer.from('z')
+    cache.keep(storedKey(key), stored('value', key), cache.epoch)
+    expect(cache.get(key)).toBeNull()
+    expect(cache.get(Buffer.from('a'))).toBeNull()
+    expect(cache.get(Buffer.from('b'))?.toString()).toBe('value')
+  })
+
   it('are told apart by their keys, whatever the hash', () => {
     const hash = { low: 0, high: 7, hash: () => undefined } as unknown as KeyHash
     for (const [one, other] of [
