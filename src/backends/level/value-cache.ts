@@ -127,6 +127,7 @@ export class ValueCache {
       return
     }
     const word = this.#reserve(words)
+    if (word === undefined) return
     const { u8, u32 } = this.#segments[Math.floor(word / segmentWords)]
     const entry = word % segmentWords
     u32[entry + Head.keyBytes] = keyBytes
@@ -143,8 +144,8 @@ export class ValueCache {
     return lap === this.#lap || (lap === this.#lap - 1 && word >= this.#head)
   }
 
-  /** Room for so many words, within one segment: the first of them. */
-  #reserve(words: number): number {
+  /** Room for so many words, within one segment: the first of them; undefined without memory. */
+  #reserve(words: number): number | undefined {
     const left = segmentWords - (this.#head % segmentWords)
     let word = words > left ? this.#head + left : this.#head
     let segment = Math.floor(word / segmentWords)
@@ -153,7 +154,11 @@ export class ValueCache {
       word = 0
       segment = 0
     }
-    if (segment === this.#segments.length) this.#segments.push(newSegment())
+    if (segment === this.#segments.length) {
+      const memory = allocate(segmentBytes)
+      if (memory === undefined) return undefined
+      this.#segments.push({ u8: Buffer.from(memory), u32: new Uint32Array(memory) })
+    }
     this.#head = word + words
     return word
   }
@@ -171,7 +176,11 @@ export class ValueCache {
 
   /** Takes the oldest place for the key whose hash was made last. */
   #mark(): void {
-    if (this.#index.length === 0) this.#index = new Uint32Array(this.#sets * setWords)
+    if (this.#index.length === 0) {
+      const memory = allocate(this.#sets * setWords * 4)
+      if (memory === undefined) return
+      this.#index = new Uint32Array(memory)
+    }
     const index = this.#index
     const first = this.#firstPlace()
     let oldest = first
@@ -191,7 +200,11 @@ export class ValueCache {
   }
 }
 
-function newSegment(): PageBytes {
-  const memory = new ArrayBuffer(segmentBytes)
-  return { u8: Buffer.from(memory), u32: new Uint32Array(memory) }
+/** Undefined where there is no memory: reads go on without keeping what they find. */
+function allocate(bytes: number): ArrayBuffer | undefined {
+  try {
+    return new ArrayBuffer(bytes)
+  } catch {
+    return undefined
+  }
 }

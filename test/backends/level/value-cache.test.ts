@@ -147,6 +147,28 @@ describe('values that were read', () => {
     }
   })
 
+  it('are not kept where there is no memory for them', () => {
+    for (const allowed of [0, 1]) {
+      const cache = cacheOf(64 * KiB)
+      let left = allowed
+      const constructor = vi.spyOn(globalThis, 'ArrayBuffer').mockImplementation(function (
+        bytes: number
+      ) {
+        if (left-- > 0) return Buffer.allocUnsafeSlow(bytes).fill(0).buffer
+        throw new RangeError('Array buffer allocation failed')
+      } as never)
+      try {
+        keepAt(cache, key, 'value')
+        expect(left).toBeLessThan(0)
+        expect(cache.get(key)).toBeNull()
+      } finally {
+        constructor.mockRestore()
+      }
+      keepAt(cache, key, 'value')
+      expect(cache.get(key)?.toString()).toBe('value')
+    }
+  })
+
   it('take memory as they come, up to a quarter of what caches have', () => {
     expect(valueCacheBytes(MiB)).toBe(MiB / 4)
     expect(valueCacheBytes(256 * MiB)).toBe(64 * MiB)
