@@ -14,6 +14,7 @@ const shared = [
   'test/golden/**/*.test.ts',
   'test/model/**/*.test.ts',
   'test/process/**/*.test.ts',
+  'test/reads/**/*.test.ts',
   'test/recovery/**/*.test.ts',
   'test/store/**/*.test.ts'
 ]
