@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Compactor } from '../../../../dist/backends/lsm/compaction/compactor.js'
 import { tableName } from '../../../../dist/backends/lsm/table-meta.js'
 import { SeededRandom } from '../../../../dist/base/random.js'
@@ -170,8 +170,16 @@ describe('the compactor', () => {
   })
 
   it('keeps the process alive while somebody waits, and not longer', async () => {
-    const timers = () =>
-      process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length
+    // Its own alone: others of the process come and go as they like.
+    const started = vi.spyOn(globalThis, 'setInterval')
+    const stopped = vi.spyOn(globalThis, 'clearInterval')
+    onTestFinished(() => {
+      started.mockRestore()
+      stopped.mockRestore()
+    })
+    const isRunning = (timer: NodeJS.Timeout) =>
+      timer.hasRef() && !stopped.mock.calls.some(([other]) => other === timer)
+    const timers = () => started.mock.results.filter(({ value }) => isRunning(value)).length
     const toy = new ToyLevels(1)
     const compactor = new Compactor(toy, toyOptions)
     const before = timers()
